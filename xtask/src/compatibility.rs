@@ -233,7 +233,7 @@ mod tests {
     "#;
 
     #[test]
-    fn the_page_has_a_row_for_every_promise_and_counts_them() {
+    fn page_has_a_row_for_each_promise_and_counts_by_rank() {
         let tree = Tree::planted(&[
             ("crates/ipamd/tests/it/patches.rs", "#[tokio::test]\nasync fn replaces() {}\n"),
             ("tests/e2e/a.sh", "does \"$V an edit\" k edit\n"),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_found_where_its_name_says() {
+    fn test_names_resolve_to_files() {
         let of = |text: &'static str| move |path: &'static str| (path, text);
         let test =
             of("#[test]\nfn a() {}\n#[tokio::test(flavor = \"multi_thread\")]\n    async fn b() {}\nfn helper() {}\n");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_misspelt_is_not_read() {
+    fn malformed_list_is_rejected() {
         let with = |from: &str, to: &str| parse(&SHORT.replacen(from, to, 1)).unwrap_err();
         assert_eq!(with("tests", "test"), "2.4-1: unknown key test");
         assert_eq!(with("\"M\"", "\"X\""), "2.4-1: the rank must be M, S or N");

@@ -245,7 +245,7 @@ pub const MANY: usize = 1 << 20;
     }
 
     #[test]
-    fn expressions_of_other_forms_have_no_value() {
+    fn unsupported_expressions_have_no_value() {
         for expression in ["", "1 +", "1 + 1", "unknown", "Duration::from_nanos(1)", "Duration::ZERO", "1 / 0"] {
             assert_eq!(evaluate(expression, &BTreeMap::new()), None, "{expression}");
         }

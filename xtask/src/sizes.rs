@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_named() {
+    fn report_lists_long_functions() {
         let body = "    a();\n".repeat(FUNCTION_LINES);
         let tree = Tree::planted(&[("crates/a/src/lib.rs", &format!("fn long() {{\n{body}}}\nfn short() {{\n}}\n"))]);
         let report = report(&tree);

@@ -86,7 +86,7 @@ mod tests {
     this_repository!(arrows, cycles, purity, links, opening, shown, text, compatibility, limits, words);
 
     #[test]
-    fn one_fault_of_each_check_reaches_the_command() {
+    fn faults_of_all_checks_are_collected() {
         let tree = Tree::planted(&[
             ("crates/address/Cargo.toml", "[dependencies]\nstore.workspace = true\n"),
             ("crates/address/src/lib.rs", "use std::fs;\n"),

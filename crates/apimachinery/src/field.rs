@@ -220,7 +220,7 @@ mod tests {
 
     /// Expected texts are those of `k8s.io/apimachinery/pkg/util/validation/field/errors.go`.
     #[test]
-    fn what_is_not_found_and_what_is_too_many() {
+    fn not_found_and_too_many_use_kubernetes_wording() {
         let path = || Path::new("spec").child("shelf");
         let cases = [
             (FieldError::not_found(path(), "attic"), "FieldValueNotFound", r#"spec.shelf: Not found: "attic""#),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_quoted_by_its_beginning() {
+    fn long_value_is_quoted_up_to_limit() {
         let long: Value = vec!["é".repeat(10); 100_000].into();
         let message = FieldError::invalid(Path::new("a"), long, "must be short").message;
         assert!(message.starts_with("Invalid value: [\"éé") && message.ends_with("...: must be short"), "{message}");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_cut() {
+    fn long_path_is_truncated() {
         let long = "k".repeat(PATH_NAME_BYTES_MAX * 10);
         let once = Path::new("a").key(&long);
         assert_eq!(once.as_str().len(), "a[]...".len() + PATH_NAME_BYTES_MAX);

@@ -436,7 +436,7 @@ mod tests {
     use crate::field::{FieldErrorType, Path};
 
     #[test]
-    fn a_message_says_a_thing_once_and_the_causes_keep_all() {
+    fn message_omits_duplicate_errors_and_causes_keep_them() {
         let error = |field: &str| FieldError::required(Path::new(field), "");
         let invalid = |errors: &[FieldError]| {
             let refusal = StatusError::invalid("g", "K", "n", errors);
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_are_named_in_message_and_causes() {
+    fn holders_are_added_to_message_and_causes() {
         let holders = ["A x/a", "B b", "others"].map(str::to_owned);
         let taken = FieldError {
             path: Path::new("a"),
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_bounded_whatever_it_is_about() {
+    fn status_size_is_bounded() {
         for text in ["x", "\u{1}", "\"", "é\n"] {
             let long = text.repeat(50_000);
             let cause = Cause { reason: long.clone(), message: long.clone(), field: long.clone() };

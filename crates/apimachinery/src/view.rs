@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn view_shows_what_was_stored_and_stores_what_is_shown() {
+    fn view_converts_between_stored_and_served_form() {
         let view = View { stored: "v1", served: "events.k8s.io/v1", fields: &[("message", "note")] };
         let object = |version: &str, name: &str| {
             let owned = Map::from_iter([("f:reason".to_owned(), json!({})), (format!("f:{name}"), json!({}))]);

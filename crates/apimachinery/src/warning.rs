@@ -71,31 +71,31 @@ mod tests {
     }
 
     #[test]
-    fn no_text_can_begin_a_header_of_its_own() {
+    fn control_characters_become_spaces() {
         assert_eq!(of(&["a\r\nSet-Cookie: x"]), [r#"299 - "a  Set-Cookie: x""#]);
     }
 
     #[test]
-    fn repeated_and_empty_texts_are_dropped() {
+    fn duplicate_and_empty_warnings_are_dropped() {
         assert_eq!(of(&["b", "", "a", "b"]), [r#"299 - "b""#, r#"299 - "a""#]);
     }
 
     #[test]
-    fn texts_are_cut_only_when_they_are_too_long_together() {
+    fn warnings_are_truncated_only_when_too_long_together() {
         let long = "é".repeat(4096);
         assert_eq!(of(&[&long]), [format!("299 - \"{long}\"")]);
         assert_eq!(of(&[&long, "b"]), [format!("299 - \"{}\"", "é".repeat(256)), r#"299 - "b""#.to_owned()]);
     }
 
     #[test]
-    fn the_sum_stays_bounded() {
+    fn total_length_of_warnings_is_bounded() {
         let many: Vec<String> = (0..1000).map(|n| format!("{n:04}{}", "x".repeat(300))).collect();
         assert_eq!(headers(&many).len(), 16);
     }
 
     proptest! {
         #[test]
-        fn any_text_becomes_one_line(texts in proptest::collection::vec("(?s).*", 0..5)) {
+        fn warning_values_have_no_control_characters(texts in proptest::collection::vec("(?s).*", 0..5)) {
             for value in headers(&texts) {
                 prop_assert!(!value.chars().any(char::is_control));
             }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_comes_back_later_and_later() {
+    fn failed_keys_are_retried_with_growing_delays() {
         let (mut work_queue, start) = (WorkQueue::default(), Instant::now());
         work_queue.add("a");
         work_queue.add("a");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_asked_for() {
+    fn work_queue_returns_at_most_the_requested_keys() {
         let mut work_queue = WorkQueue::default();
         for key in ["a", "b", "c"] {
             work_queue.add(key);

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_who_asks() {
+    fn bearer_token_identifies_the_user() {
         let text =
             "# who has which\n s3cret , jane,7,\"team-a, team-b\"\nother,joe,\nthird,jim,,system:authenticated\n";
         let tokens = TokenFile::parse(text).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_token_file_is_refused_by_line_and_without_its_tokens() {
+    fn token_file_error_names_the_line_and_no_token() {
         for (text, line) in [
             ("good,jane,1\ns3cret,joe", "line 2"),
             ("s3cret,a,b,c,d", "line 1"),

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whole_body_is_handed_over_in_pieces_and_lets_go_with_the_last() {
+    async fn whole_body_is_sent_in_pieces_and_releases_its_permit_with_the_last() {
         let held = Arc::new(());
         let text = "x".repeat(limits::BODY_PIECE_BYTES + 1);
         let mut body = Body::from(text).with_guard(Arc::clone(&held)).with_guard(Arc::clone(&held));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn document_lets_go_at_its_end_when_it_breaks_and_when_it_is_dropped() {
+    async fn document_releases_its_permit_at_end_error_and_drop() {
         let (held, told) = (Arc::new(()), Arc::new(std::sync::Mutex::new(None)));
         let start = |pieces: Vec<Result<Bytes, BodyError>>| {
             let told = Arc::clone(&told);

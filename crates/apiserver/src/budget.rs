@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn holder_larger_than_the_budget_is_alone() {
+    fn holder_larger_than_the_budget_takes_all_of_it() {
         let budget = Budget::new(4 * limits::SMALL_BYTES_MAX);
         let large = budget.charge(100 * limits::SMALL_BYTES_MAX).unwrap();
         assert!(budget.charge(2 * limits::SMALL_BYTES_MAX).is_err());
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn charge_grows_and_is_returned_whole() {
+    fn charge_can_grow_and_is_returned_completely_on_drop() {
         let budget = Budget::new(2 * limits::SMALL_BYTES_MAX);
         let mut charge = Charge::default();
         for _ in 0..6 {

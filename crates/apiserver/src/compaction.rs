@@ -56,7 +56,7 @@ mod tests {
 
     /// The first tick is immediate and records the revision; it is compacted a little more than the age later.
     #[tokio::test(start_paused = true)]
-    async fn history_is_compacted_once_a_minute_and_kept_for_ten() {
+    async fn history_is_compacted_every_minute_and_kept_for_ten_minutes() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let write = store::Write {
             key: store::Key::new("k").unwrap(),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn history_goes_only_when_it_is_old_enough() {
+    fn history_is_compacted_only_after_its_minimum_age() {
         let mut marks = RevisionTimestamps::default();
         let (start, age, second) = (Instant::now(), Duration::from_secs(10), Duration::from_secs(1));
         assert_eq!(marks.mark(start, Revision(5), age), None);

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_in_the_query_and_the_headers() {
+    fn pretty_and_gzip_are_read_from_query_and_headers() {
         let all = request(&[("accept-encoding", "br"), ("accept-encoding", "gzip")], "/x?a=b&pretty=true");
         assert_eq!(all, ResponseEncoding { pretty: true, gzip: true });
         assert_eq!(request(&[], "/x?a=pretty"), ResponseEncoding { pretty: false, gzip: false });
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn document_is_formed_while_it_is_sent() {
+    async fn streamed_document_is_indented_and_compressed_piece_by_piece() {
         let text = format!("{{\"items\":[{}]}}", vec!["{\"a\":\"b\"}"; 50_000].join(","));
         let indented = negotiate::indent(text.as_bytes()).unwrap();
         let line = format!("{text}\n").into_bytes();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn broken_document_stays_broken_in_every_form() {
+    async fn document_error_is_kept_with_every_encoding() {
         for (pretty, gzip) in [(false, false), (true, false), (false, true), (true, true)] {
             let pieces = stream::iter([Ok(Bytes::from("[1,")), Err(BodyError("x".to_owned())), Ok(Bytes::from("2]"))]);
             let response = respond::body(200, respond::JSON, Body::document(pieces));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_leave_as_they_are() {
+    async fn watch_events_are_neither_indented_nor_compressed() {
         let events = stream::iter([Bytes::from("{\"a\":1}\n")]);
         let response = respond::body(200, respond::JSON, Body::events(events));
         let (headers, body) = given(ResponseEncoding { pretty: true, gzip: true }, response).await;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_compressed_already_stays() {
+    async fn compressed_response_is_not_compressed_again() {
         let form = ResponseEncoding { pretty: false, gzip: true };
         let long = "x".repeat(usize::try_from(limits::COMPRESSED_BYTES_MIN).unwrap() + 1);
         let mut response = respond::verbatim(respond::body(200, respond::JSON, long.clone()));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newline_is_added_to_bytes_that_others_refer_to_without_changing_them() {
+    async fn adding_a_newline_does_not_change_shared_bytes() {
         let shared = Bytes::from("{}".to_owned());
         let form = ResponseEncoding { pretty: false, gzip: false };
         assert_eq!(given(form, respond::body(200, respond::JSON, shared.clone())).await.1, "{}\n");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn verbatim_answers_keep_their_bytes() {
+    async fn verbatim_response_is_not_reformatted() {
         for pretty in [false, true] {
             let response = respond::verbatim(respond::body(200, respond::JSON, "{\"a\":[]}"));
             assert_eq!(given(ResponseEncoding { pretty, gzip: false }, response).await.1, "{\"a\":[]}");

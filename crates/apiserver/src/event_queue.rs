@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_counted_with_what_came_later() {
+    fn occurrences_of_a_failed_write_are_merged_with_later_ones() {
         let (event_queue, start) = (EventQueue::default(), Instant::now());
         event_queue.record(occurrence("a", "one"), at(1));
         let due = event_queue.take(start).unwrap();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn oldest_occurrence_is_dropped_beyond_the_bound() {
+    fn full_event_queue_drops_the_oldest_occurrence() {
         let event_queue = EventQueue::default();
         for n in 0..limits::EVENT_QUEUE_MAX + 3 {
             event_queue.record(occurrence(&n.to_string(), ""), at(1));

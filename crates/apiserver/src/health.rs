@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_check_is_named_and_its_reason_withheld() {
+    fn failed_check_is_named_without_its_reason() {
         let (code, text) = ask(&answered(Err("disk gone")), "");
         assert_eq!(code, 500);
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_server_says_ok_and_the_checks_only_when_asked() {
+    fn ready_probe_returns_ok_and_lists_checks_only_if_verbose() {
         let health = answered(Ok(()));
         health.set_restored();
         assert_eq!(ask(&health, ""), (200, "ok".to_owned()));
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_exclusion_is_pointed_out() {
+    fn exclusion_of_an_unknown_check_is_warned_about() {
         let (_, text) = ask(&answered(Ok(())), "exclude=nothing&verbose");
         assert!(text.contains("warn: some health checks cannot be excluded: no matches for \"nothing\"\n"), "{text}");
     }
 
     #[test]
-    fn liveness_depends_on_nothing_that_may_be_away_for_a_while() {
+    fn liveness_does_not_depend_on_the_store() {
         let health = answered(Err("away"));
         health.writes.failed(&store::Error::Unavailable("away".to_owned()));
         assert!(health.checks(Probe::Live).iter().all(|check| check.failure.is_none()));

@@ -117,7 +117,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn guise(headers: &[(&'static str, &'static str)]) -> Result<Option<ImpersonatedUser>, StatusError> {
+    fn impersonated(headers: &[(&'static str, &'static str)]) -> Result<Option<ImpersonatedUser>, StatusError> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap()));
@@ -129,30 +129,30 @@ mod tests {
     }
 
     fn identity(headers: &[(&'static str, &'static str)]) -> (String, String, Vec<String>) {
-        let UserInfo { user, uid, groups } = guise(headers).unwrap().unwrap().identity();
+        let UserInfo { user, uid, groups } = impersonated(headers).unwrap().unwrap().identity();
         (user, uid, groups)
     }
 
-    fn required_permissions(guise: &ImpersonatedUser) -> Vec<String> {
-        guise.required_permissions().iter().map(|attributes| attributes.forbidden_error("me").message).collect()
+    fn required_permissions(impersonated: &ImpersonatedUser) -> Vec<String> {
+        impersonated.required_permissions().iter().map(|attributes| attributes.forbidden_error("me").message).collect()
     }
 
     #[test]
-    fn nobody_acts_as_another_unasked() {
-        assert_eq!(guise(&[("authorization", "x")]), Ok(None));
+    fn request_without_impersonate_headers_keeps_its_user() {
+        assert_eq!(impersonated(&[("authorization", "x")]), Ok(None));
     }
 
     #[test]
-    fn each_part_of_a_guise_is_asked_for() {
+    fn impersonating_user_groups_and_uid_needs_a_permission_each() {
         let headers = [
             ("Impersonate-User", "jane"),
             ("Impersonate-Group", "a"),
             ("Impersonate-Group", "b"),
             ("Impersonate-Uid", "7"),
         ];
-        let guise = guise(&headers).unwrap().unwrap();
+        let impersonated = impersonated(&headers).unwrap().unwrap();
         assert_eq!(
-            required_permissions(&guise),
+            required_permissions(&impersonated),
             [
                 r#"users "jane" is forbidden: User "me" cannot impersonate resource "users" in API group "" at the cluster scope"#,
                 r#"groups "a" is forbidden: User "me" cannot impersonate resource "groups" in API group "" at the cluster scope"#,
@@ -167,34 +167,34 @@ mod tests {
     }
 
     #[test]
-    fn a_service_account_has_its_groups_and_its_place() {
+    fn impersonated_service_account_gets_its_groups_and_namespace() {
         let headers = [("impersonate-user", "system:serviceaccount:team:robot")];
         assert_eq!(
-            required_permissions(&guise(&headers).unwrap().unwrap())[0],
+            required_permissions(&impersonated(&headers).unwrap().unwrap())[0],
             r#"serviceaccounts "robot" is forbidden: User "me" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "team""#
         );
         assert_eq!(identity(&headers).2, ["system:serviceaccounts", "system:serviceaccounts:team", AUTHENTICATED]);
     }
 
     #[test]
-    fn nobody_known_is_not_authenticated() {
+    fn impersonated_anonymous_is_not_in_system_authenticated() {
         assert_eq!(identity(&[("impersonate-user", ANONYMOUS)]).2, [UNAUTHENTICATED]);
         assert_eq!(identity(&[("impersonate-user", "x"), ("impersonate-group", UNAUTHENTICATED)]).2, [UNAUTHENTICATED]);
     }
 
     #[test]
-    fn groups_are_bounded() {
+    fn impersonated_groups_are_limited() {
         let group = ("impersonate-group", "g");
-        let with = |count: usize| guise(&[vec![("impersonate-user", "x")], vec![group; count]].concat());
+        let with = |count: usize| impersonated(&[vec![("impersonate-user", "x")], vec![group; count]].concat());
         assert!(with(IMPERSONATED_GROUPS_MAX).is_ok());
         assert_eq!(with(IMPERSONATED_GROUPS_MAX + 1).unwrap_err().reason, StatusReason::BadRequest);
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
-        assert_eq!(guise(&[("impersonate-group", "a")]).unwrap_err().reason, StatusReason::BadRequest);
-        assert_eq!(guise(&[("impersonate-user", "")]).unwrap_err().reason, StatusReason::BadRequest);
+    fn inconsistent_impersonate_headers_are_rejected() {
+        assert_eq!(impersonated(&[("impersonate-group", "a")]).unwrap_err().reason, StatusReason::BadRequest);
+        assert_eq!(impersonated(&[("impersonate-user", "")]).unwrap_err().reason, StatusReason::BadRequest);
         let extra = [("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")];
-        assert_eq!(guise(&extra).unwrap_err().reason, StatusReason::Forbidden);
+        assert_eq!(impersonated(&extra).unwrap_err().reason, StatusReason::Forbidden);
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_lags_gets_what_was_read_for_others_and_no_gap() {
+    async fn lagging_watches_share_log_pages_without_gaps() {
         let count = 3 * limits::LOG_PAGE_EVENTS_MAX as u64 / 2;
         let log_reader = LogReader::new(filled(usize::try_from(count).unwrap()).await);
         for first in [0, 5, 0, 100, count - 1] {
@@ -151,7 +151,7 @@ mod tests {
         assert!(Arc::ptr_eq(&one[0], &other[0]), "it was read once");
     }
     #[tokio::test]
-    async fn kept_reads_are_bounded_in_bytes() {
+    async fn kept_log_pages_are_limited_in_bytes() {
         let store = Arc::new(MemoryStore::default());
         let part = store::limits::PAGE_BYTES_MAX;
         let count = 2 * (limits::LOG_PAGES_BYTES_MAX / part) as u64;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_events_are_taken_a_few_at_once() {
+    async fn large_events_are_returned_a_few_at_a_time() {
         let store = Arc::new(MemoryStore::default());
         let write = |n: usize| Write {
             key: Key::new(format!("books/platform/attic/x{n}")).unwrap(),

@@ -434,7 +434,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_services_gauges_stand_before_the_end_mark() {
+    fn gauges_are_rendered_before_the_eof_mark() {
         let gauge = Gauge {
             name: "ipam_pool_utilization_ratio",
             help: "Share",

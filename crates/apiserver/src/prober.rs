@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn answer_that_does_not_come_is_a_failure() {
+    async fn store_check_fails_when_the_probe_times_out() {
         let prober = Prober::default();
         let check = || prober.check(Instant::now());
         assert_eq!(check().unwrap_err(), "the store has not answered yet");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn old_answer_is_a_failure() {
+    async fn store_check_fails_when_the_last_probe_is_too_old() {
         let prober = Prober::default();
         prober.record_answer(Ok(()));
         tokio::time::advance(Duration::from_secs(5)).await;

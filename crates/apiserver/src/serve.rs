@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_happens_often_is_logged_now_and_then() {
+    async fn frequent_occurrences_are_logged_once_per_interval() {
         let mut often = LogThrottle::default();
         assert_eq!(often.now(), Some(1));
         for _ in 0..1_000 {

@@ -133,11 +133,11 @@ impl Authenticated {
         let Self { mut identity, parts, body } = self;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let info = RequestInfo::parse(method(&parts.method)?, parts.uri.path(), &query)?;
-        if let Some(guise) = ImpersonatedUser::from_headers(&parts.headers)? {
-            for attributes in guise.required_permissions() {
+        if let Some(impersonated) = ImpersonatedUser::from_headers(&parts.headers)? {
+            for attributes in impersonated.required_permissions() {
                 authorizer.permissions(&identity, attributes.namespace()).await?.authorize(&attributes)?;
             }
-            identity = Arc::new(guise.identity());
+            identity = Arc::new(impersonated.identity());
         }
         let attributes = Attributes::from_request(&info);
         let permissions = authorizer.permissions(&identity, attributes.namespace()).await?;

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn task_that_panics_is_started_again_after_longer_and_longer_pauses() {
+    async fn panicking_task_is_restarted_with_growing_delays() {
         let (tasks, _ends) = supervisor();
         let starts = watch::Sender::new(Vec::new());
         let (mut seen, began) = (starts.subscribe(), Instant::now());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stop_ends_what_does_not_end_by_itself() {
+    async fn stop_aborts_tasks_that_do_not_end_by_themselves() {
         let (tasks, mut ends) = supervisor();
         let (stop, mut stopped) = watch::channel(false);
         tasks.spawn_draining("listener", async move { stopped.wait_for(|stopped| *stopped).await.map(drop) });

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_gets_every_later_event_of_its_prefix_once() {
+    fn cursor_gets_every_later_event_of_its_prefix_once() {
         let watch_cache = WatchCache::new(10, 100);
         watch_cache.publish(vec![event(11, "a/1"), event(12, "b/1"), event(13, "a/2")]);
         assert_eq!(revisions(watch_cache.events_after(10, "a/", 9, usize::MAX)), Some((vec![11, 13], 13)));
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_before_the_oldest_event_is_sent_to_the_store() {
+    fn cursor_older_than_the_cache_must_read_the_store() {
         let watch_cache = WatchCache::new(10, 2);
         assert_eq!(revisions(watch_cache.events_after(9, "a/", 9, usize::MAX)), None);
         watch_cache.publish(vec![event(11, "a/1"), event(12, "a/2"), event(13, "a/3")]);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn hub_is_bounded_in_bytes() {
+    fn watch_cache_is_limited_in_bytes() {
         let watch_cache = WatchCache::new(0, 100);
         let part = limits::RECENT_BYTES_MAX / 8;
         for revision in 1..=20 {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_taken_up_to_a_size() {
+    fn events_are_read_up_to_the_byte_limit() {
         let watch_cache = WatchCache::new(10, 100);
         watch_cache.publish(vec![large(11, 100), large(12, 100), event(13, "b/1"), large(14, 500), large(15, 100)]);
         assert_eq!(revisions(watch_cache.events_after(10, "a/", 9, 1)), Some((vec![11], 11)), "one at least");
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_version_is_an_error_and_no_panic() {
+    fn invalid_stored_object_is_an_error() {
         let event = Event::new(
             1,
             "a/1".to_owned(),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_only_what_is_known() {
+    fn unchanged_since_is_false_when_history_was_dropped() {
         let watch_cache = WatchCache::new(10, 3);
         let quiet = |cursor, head| watch_cache.unchanged_since(cursor, head, |key| key.starts_with("a/"));
         assert!(quiet(10, 10));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_at_once_than_asked_for() {
+    fn events_are_read_up_to_the_count_limit() {
         let watch_cache = WatchCache::new(10, 100);
         watch_cache.publish(vec![
             event(11, "a/1"),

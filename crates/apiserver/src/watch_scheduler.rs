@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_come_in_order_and_those_who_gave_up_are_passed_over() {
+    async fn watches_are_released_in_order_and_dropped_waits_skipped() {
         let (watch_scheduler, _calling) = begin();
         let (waits, told) = waiting(&watch_scheduler, 3 * limits::WATCHES_PER_ROUND);
         tokio::task::yield_now().await;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_else_comes_between_two_turns() {
+    async fn other_tasks_run_between_two_releases_of_watches() {
         const COUNT: usize = 50 * limits::WATCHES_PER_ROUND;
         let (watch_scheduler, _calling) = begin();
         let (_waits, told) = waiting(&watch_scheduler, COUNT);

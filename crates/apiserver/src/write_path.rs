@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn oldest_command_counts_until_it_is_answered() {
+    async fn commit_check_fails_while_a_command_waits_too_long() {
         let path = Arc::<WritePath>::default();
         assert_eq!((path.oldest_age(Instant::now()), path.check(Instant::now())), (None, Ok(())));
         let first = path.enter();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_commit_counts_until_another_succeeds() {
+    async fn commit_check_fails_from_a_failed_commit_until_the_next_success() {
         let path = WritePath::default();
         path.failed(&unavailable());
         tokio::time::advance(Duration::from_secs(12)).await;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heartbeat_is_asked_for_after_a_failure_alone() {
+    async fn heartbeat_is_requested_only_after_a_failed_commit() {
         let path = WritePath::default();
         path.request_heartbeat();
         assert!(path.heartbeat_requested().now_or_never().is_none(), "nothing has failed");

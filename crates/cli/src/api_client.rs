@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_written_out() {
+    fn requests_are_encoded() {
         let request = RequestBuilder::write(Method::POST, "/apis", JSON, &Value::Null).dry_run(Some(DryRun::Server));
         let request = request.query("labelSelector", "a in (b, ü)").into_request().unwrap();
         assert_eq!(
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_from_what_a_proxy_says() {
+    fn responses_that_are_not_from_the_api_are_errors() {
         let answer = |code: u16, body: &'static str| {
             parse_response(&Response::builder().status(code).body(body.as_bytes()).unwrap())
         };

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_taken_apart() {
+    fn documents_are_parsed_and_lists_split() {
         for (text, expected) in [
             ("kind: A\n", Some(json!([{ "kind": "A" }]))),
             ("# nothing\n---\nkind: A\n---\n---\nkind: B\n...\n", Some(json!([{ "kind": "A" }, { "kind": "B" }]))),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_read_in_order() {
+    fn directories_are_read_in_order_of_name() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["b.yaml", "a.json", "c.yml", "readme.md"] {
             fs::write(directory.path().join(name), "").unwrap();

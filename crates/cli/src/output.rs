@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_reads_back_as_it_was() {
+    fn yaml_round_trips() {
         let value = json!({
             "strings": ["10.0.0.0/8", "::", "::/0", "true", "no", "null", "~", "12", "0x1f", "1e3", "0o7", "1:30", "", " a ", "a: b", "- a", "# a", "{a}", "a\nb\n", "ü", "2026-12-01T00:00:00Z", "&a", "*a", "!a", "|", "\u{1b}"],
             "numbers": [0, -1, 24, 9_223_372_036_854_775_807_i64, 1.5],

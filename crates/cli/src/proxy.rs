@@ -140,7 +140,7 @@ mod tests {
 
     /// Expected results were produced by Go's `httpproxy` (golang.org/x/net).
     #[test]
-    fn no_proxy_is_read_as_go_reads_it() {
+    fn no_proxy_is_evaluated_as_in_go() {
         for (no_proxy, server, direct) in [
             ("", "https://localhost:6443", true),
             ("", "https://127.0.0.1:6443", true),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_of_the_environment_is_that_of_https() {
+    fn only_https_proxy_of_the_environment_is_used() {
         let proxy = "http://proxy.example.net:3128";
         for (environment, expected) in [
             (&[][..], None),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_url_holds_for_every_server() {
+    fn proxy_url_applies_to_every_server() {
         let environment = [("HTTPS_PROXY", "http://other"), ("NO_PROXY", "*")];
         for server in [SERVER, "https://127.0.0.1:6443", "http://localhost:8001"] {
             let proxy = of(server, Some("https://user:secret@proxy.example.net:3128"), &environment);

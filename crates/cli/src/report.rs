@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once() {
+    fn causes_in_the_message_are_not_repeated() {
         check(
             json!({ "code": 401, "reason": "Unauthorized", "message": "Unauthorized" }),
             &expect!["Error from server (Unauthorized): Unauthorized"],
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_do_not_reach_the_terminal() {
+    fn control_characters_are_escaped() {
         check(
             json!({ "reason": "X", "message": "a\u{1b}[31m\nb" }),
             &expect![[r"Error from server (X): a\u{1b}[31m\nb"]],
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_outcome_is_the_exit_code() {
+    fn exit_code_is_that_of_the_worst_outcome() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut report = Report::new(&mut out, &mut err);
         assert_eq!(report.exit_code(), ExitCode::SUCCESS);

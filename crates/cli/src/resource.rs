@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn words_name_resources() {
+    fn words_are_resolved_to_resources() {
         for (word, expected) in [
             ("ippools", &["IPPool"][..]),
             ("ippool", &["IPPool"]),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_name_targets() {
+    fn arguments_are_parsed_to_resources_and_names() {
         type Pairs<'a> = &'a [(&'a str, Option<&'a str>)];
         for (words, expected) in [
             (&["ippools"][..], Some(&[("ippools", None)][..] as Pairs<'_>)),

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn styles_add_and_leave_out() {
+    fn styles_control_columns_header_and_prefix() {
         check(
             &Style { wide: true, namespaces: true, ..Style::default() },
             &expect![[r"
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn short_rows_and_no_rows_are_no_trouble() {
+    fn short_rows_and_empty_tables_are_printed() {
         let table: Table = serde_json::from_value(
             serde_json::json!({ "columnDefinitions": [{ "name": "A" }, { "name": "B" }], "rows": [{}] }),
         )

@@ -87,7 +87,7 @@ async fn get_shows_several_kinds() {
 }
 
 #[tokio::test]
-async fn get_by_name_shows_what_there_is() {
+async fn get_by_name_shows_found_and_reports_missing() {
     let path = format!("GET {ROOT}/namespaces/a/ipclaims/web");
     let expected = expect![[r"
         GET /apis/ipam.miloapis.com/v1alpha1/namespaces/a/ipclaims/web
@@ -119,7 +119,7 @@ async fn get_by_name_shows_what_there_is() {
 }
 
 #[tokio::test]
-async fn get_completes_the_items_of_a_list() {
+async fn get_adds_api_version_and_kind_to_list_items() {
     let path = format!("GET {ROOT}/ippools");
     let list = json!({ "kind": "IPPoolList", "metadata": {}, "items": [{ "metadata": { "name": "root" } }] });
     let expected = expect![[r#"
@@ -148,7 +148,7 @@ async fn get_completes_the_items_of_a_list() {
 }
 
 #[tokio::test]
-async fn get_says_when_there_is_nothing() {
+async fn get_reports_an_empty_result() {
     let none = || json!({ "kind": "Table", "columnDefinitions": [], "rows": [] });
     for (line, path, said) in [
         ("get ipclaims", "/namespaces/default/ipclaims", "Nothing found in namespace default."),
@@ -161,7 +161,7 @@ async fn get_says_when_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn words_that_mean_nothing_are_not_sent() {
+async fn invalid_arguments_are_rejected_before_sending() {
     for (line, said) in [
         ("get pods", "Error: there is no resource \"pods\"; there are: ippools, ipclaims, ipallocations"),
         ("get ippools,ipclaims a", "Error: names can be given for one resource only"),
@@ -173,7 +173,7 @@ async fn words_that_mean_nothing_are_not_sent() {
 }
 
 #[tokio::test]
-async fn create_shows_the_block() {
+async fn create_shows_the_allocated_block() {
     let path = format!("POST {ROOT}/namespaces/team/ipclaims");
     let expected = expect![[r#"
         POST /apis/ipam.miloapis.com/v1alpha1/namespaces/team/ipclaims?fieldManager=ipam&fieldValidation=Strict {"apiVersion":"ipam.miloapis.com/v1alpha1","kind":"IPClaim","metadata":{"name":"web"},"spec":{"prefixLength":24}}
@@ -196,7 +196,7 @@ async fn create_shows_the_block() {
 }
 
 #[tokio::test]
-async fn a_dry_run_asks_and_says_so() {
+async fn dry_run_is_sent_and_shown() {
     let path = format!("POST {ROOT}/namespaces/default/ipclaims");
     let expected = expect![[r#"
         POST /apis/ipam.miloapis.com/v1alpha1/namespaces/default/ipclaims?fieldManager=ipam&fieldValidation=Strict&dryRun=All {"apiVersion":"ipam.miloapis.com/v1alpha1","kind":"IPClaim","metadata":{"name":"web"},"spec":{"prefixLength":24}}
@@ -210,7 +210,7 @@ async fn a_dry_run_asks_and_says_so() {
 }
 
 #[tokio::test]
-async fn apply_creates_changes_or_leaves() {
+async fn apply_creates_configures_or_leaves_unchanged() {
     let (collection, path) =
         (format!("POST {ROOT}/namespaces/default/ipclaims"), format!("{ROOT}/namespaces/default/ipclaims/web"));
     let (read, change) = (format!("GET {path}"), format!("PATCH {path}"));
@@ -252,7 +252,7 @@ async fn apply_creates_changes_or_leaves() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_when_one_object_makes_no_sense() {
+async fn nothing_is_sent_if_one_object_is_invalid() {
     for (text, said) in [
         ("kind: IPClaim", "an object has no apiVersion"),
         ("apiVersion: ipam.miloapis.com/v1alpha1", "an object has no kind"),
@@ -278,7 +278,7 @@ async fn nothing_is_sent_when_one_object_makes_no_sense() {
 }
 
 #[tokio::test]
-async fn delete_says_what_stays() {
+async fn delete_reports_remaining_finalizers() {
     let path = |name: &str| format!("DELETE {ROOT}/namespaces/default/ipclaims/{name}");
     let mut waiting = bound("b", 24, "1");
     waiting["metadata"]["finalizers"] = json!(["example.com/drain"]);

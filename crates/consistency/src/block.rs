@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_canonical_cidrs_are_blocks() {
+    fn only_canonical_cidrs_are_parsed() {
         for text in ["10.0.0.0/8", "10.1.2.3/32", "0.0.0.0/0", "::/0", "2001:db8::/32", "::ffff:0:0/96"] {
             assert!(Block::parse(text).is_some(), "{text}");
         }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn largest_aligned_block_is_found_by_trying_all() {
+    fn largest_aligned_equals_exhaustive_search() {
         for first in 0..64_u128 {
             for last in first..64 {
                 let slow = (0..=6_u8)

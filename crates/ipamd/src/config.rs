@@ -235,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_valid() {
         CommandLine::command().debug_assert();
     }
 
     #[test]
-    fn the_defaults_suit_one_machine() {
+    fn serve_flags_have_documented_defaults() {
         let serve = serve("--data-dir somewhere").unwrap();
         assert_eq!(serve.data_dir, PathBuf::from("somewhere"));
         assert_eq!((serve.bind_address.to_string().as_str(), serve.secure_port), ("127.0.0.1", 6443));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read() {
+    fn serve_flags_are_parsed() {
         let serve = serve(
             "--data-dir d --bind-address ::1 --secure-port 0 --log-format json --log-level info,apiserver=debug \
              --shutdown-delay 15s --drain-timeout 2m --max-requests-inflight 7 --max-body 1Mi --max-connections 9 \
@@ -267,14 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_string_is_not_shown() {
+    fn debug_output_hides_connection_string() {
         let serve = serve("--data-dir d --postgres-dsn password=secret --postgres-listen-dsn password=secret").unwrap();
         assert_eq!(serve.postgres.dsn.as_ref().map(Dsn::expose), Some("password=secret"));
         assert!(!format!("{serve:?}").contains("secret"), "{serve:?}");
     }
 
     #[test]
-    fn wrong_flags_are_refused() {
+    fn invalid_serve_flags_are_rejected() {
         for arguments in [
             "",
             "--data-dir d --secure-port 65536",
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes_have_units() {
+    fn durations_and_sizes_are_parsed_with_units() {
         for (text, expected) in [
             ("0", Some(0)),
             ("5", Some(5_000)),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn client_commands_stand_beside_it() {
+    fn client_commands_and_version_flag_are_parsed() {
         let line = CommandLine::try_parse_from(["ipam", "--kubeconfig", "f", "get", "ippools"]).unwrap();
         assert!(matches!(line.command, Command::Client(_)));
         let version = CommandLine::try_parse_from(["ipam", "--version"]).unwrap_err();

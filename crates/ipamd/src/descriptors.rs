@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_are_kept_for_the_server_itself() {
+    fn connection_limit_leaves_reserved_descriptors() {
         for (open_max, wanted, expected) in [
             (usize::MAX, 16_384, 16_384),
             (20_000, 16_384, 16_384),

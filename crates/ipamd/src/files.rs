@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_file_replaces_and_is_private() {
+    fn write_private_replaces_file_and_sets_private_mode() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         fs::write(&path, "an older and longer text").unwrap();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_writer_left_is_replaced() {
+    fn write_private_replaces_leftover_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let (path, left) = (directory.path().join("secret"), directory.path().join(".secret.new"));
         fs::write(&left, "half").unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn restricting_takes_the_others_rights() {
+    fn restrict_removes_group_and_other_permissions() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         fs::write(&path, "").unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_names_the_file() {
+    fn write_error_names_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("missing").join("secret");
         let error = write_private(&path, b"").unwrap_err();

@@ -79,7 +79,7 @@ mod tests {
     use crate::credentials::{self, ServingNames};
 
     #[test]
-    fn the_url_is_one_that_a_client_can_reach() {
+    fn server_url_replaces_unspecified_address_with_loopback() {
         for (listening, url) in [
             ("127.0.0.1:6443", "https://127.0.0.1:6443"),
             ("0.0.0.0:1", "https://127.0.0.1:1"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_reads_it() {
+    async fn kube_client_reads_the_kubeconfig() {
         let directory = tempfile::tempdir().unwrap();
         let now = time::OffsetDateTime::now_utc();
         let names = ServingNames::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), None, &[]);

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_human_gets_text_and_a_machine_json() {
+    fn log_format_depends_on_terminal_and_flag() {
         for (format, terminal, expected) in [
             (LogFormat::Auto, true, Shape::Text { colours: true }),
             (LogFormat::Auto, false, Shape::Json),

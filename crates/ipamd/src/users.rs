@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_is_named_with_what_is_wrong() {
+    fn parse_error_names_file_and_reason() {
         let fault = tokens(&file("token,user")).unwrap_err().to_string();
         assert!(fault.starts_with("dir/file, line 1: "), "{fault}");
         for text in ["token,user", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_nobody() {
+    fn no_files_give_no_authorities_and_no_tokens() {
         assert_eq!(authorities(&[]).unwrap(), Vec::new());
         assert_eq!(format!("{:?}", tokens(&[]).unwrap()), "0 tokens");
     }

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_of_any_file_is_seen_once() {
+    async fn change_of_any_file_is_returned_once() {
         let directory = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
         fs::write(&one, "a").unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_to_another_file_is_a_change() {
+    async fn replaced_symbolic_link_is_a_change() {
         let directory = tempfile::tempdir().unwrap();
         let [one, two, link, next] = ["one", "two", "link", "next"].map(|name| directory.path().join(name));
         fs::write(&one, "a").unwrap();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_too_long_is_refused() {
+    async fn file_over_the_limit_is_rejected() {
         let mut watched = Watched::new(vec!["/dev/zero".into()], text);
         let error = format!("{:#}", watched.changed().await.unwrap().unwrap_err());
         assert_eq!(error, "cannot read /dev/zero: it has more than 16777216 bytes");

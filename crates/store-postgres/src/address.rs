@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_host_has_all_that_the_string_says() {
+    fn hosts_are_split_with_all_other_parameters() {
         let said = "user=me password=secret dbname=x options='-c a=b' sslmode=require channel_binding=require \
                     target_session_attrs=read-write connect_timeout=7 tcp_user_timeout=8000 keepalives_idle=9 \
                     keepalives_interval=10 keepalives_count=11 sslnegotiation=postgres";
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_left_as_it_is() {
+    fn mismatched_host_lists_are_not_split() {
         for said in ["host=a user=me", "host=a,b hostaddr=127.0.0.1 user=me", "host=a,b port=1,2,3 user=me"] {
             let (config, _) = dsn::parse(said).unwrap();
             assert_eq!(by_host(config.clone()), [config]);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_remembered_and_never_earlier_ones() {
+    fn latest_end_is_remembered() {
         let identity = LogIdentity::new(LOG_ID);
         for (revision, token, remembered) in [(20, 5, end(20, 5)), (30, 6, end(30, 6)), (20, 5, end(30, 6))] {
             identity.check(&log_state(revision, token, None), None).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn log_without_an_end_that_was_seen_is_another_one() {
+    fn log_without_the_known_end_is_diverged() {
         let identity = LogIdentity::new(LOG_ID);
         for (found, asked, is_same) in [
             (log_state(40, 9, Some(6)), end(30, 6), true),

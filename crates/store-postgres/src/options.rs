@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn debug_output_omits_passwords() {
         for dsn in ["postgres://me:secret@db/ipam", "user=me password=secret host=db", "host=db password='secret"] {
             let mut options = Options::new(dsn);
             options.listen_dsn = Some(dsn.to_owned());

@@ -149,7 +149,7 @@ BEGIN
     PERFORM pg_notify('ipam_log', (head_before + size)::text);
 END $$;
 
--- Read functions. They are functions so that each database session plans them once, also behind a pooler without
+-- Read functions. They are functions so that each database session plans them once, also through a pooler without
 -- prepared statements. They are planned for a large log, regardless of its size at that time: without sequential scans,
 -- and without JIT compilation of plans that run for a fraction of a millisecond. STABLE: they use the snapshot of the
 -- calling statement.

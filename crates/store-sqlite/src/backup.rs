@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_backup_is_given_up_when_the_log_grows_too_long() {
+    async fn backup_is_canceled_when_the_wal_grows_too_large() {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(directory.path().join("data.db")).unwrap());
         for number in 0..16 {

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_starts_anew_while_commits_go_on() {
+    async fn wal_is_restarted_during_commits() {
         let (store, directory) = new_store(SMALL);
         for _ in 0..5 {
             let length = commit_until_restart(&store).await;
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_keeps_the_log_only_as_long_as_it_reads() {
+    async fn reader_prevents_wal_restart_only_while_it_reads() {
         let (store, _directory) = new_store(SMALL);
         commit(&store).await;
         let reader = reader::connect(store.data.path()).unwrap();
@@ -389,7 +389,7 @@ mod tests {
 
     /// The forced checkpoint completes the WAL, and restores the busy timeout of the writer.
     #[tokio::test]
-    async fn who_insists_waits_for_readers_but_not_for_ever() {
+    async fn forced_checkpoint_waits_for_readers_with_a_timeout() {
         let (store, _directory) = new_store(Limits { start_frames: u32::MAX, ..SMALL });
         grow_to(&store, 20).await;
         let reader = reader::connect(store.data.path()).unwrap();
@@ -411,7 +411,7 @@ mod tests {
 
     /// The WAL is far larger than the limit at which the writer would force a checkpoint.
     #[tokio::test]
-    async fn writer_does_not_wait_for_a_read_that_takes_long() {
+    async fn writer_does_not_wait_for_long_reads() {
         let (store, _directory) = new_store(Limits { start_frames: u32::MAX, force_frames: 10, ..SMALL });
         grow_to(&store, 100).await;
         let reader = reader::connect(store.data.path()).unwrap();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_moves_little_unless_the_log_grows_too_long() {
+    fn writer_checkpoints_few_frames_unless_wal_is_too_large() {
         let limits = Limits { start_frames: 100, retry_frames: 100, finish_frames: 50, force_frames: 400 };
         let cases = [
             (100, 0, Outcome::FinishOnWriter),
@@ -448,7 +448,7 @@ mod tests {
 
     /// The thread fails because it cannot open the file.
     #[tokio::test]
-    async fn a_failure_stops_no_commit_and_is_not_the_last_attempt() {
+    async fn failed_checkpoint_blocks_no_commit_and_is_retried() {
         let (store, directory) = new_store(SMALL);
         let (path, away) = (directory.path().join("data.db"), directory.path().join("away"));
         fs::rename(&path, &away).unwrap();

@@ -64,7 +64,7 @@ mod tests {
 
     /// A duplicated descriptor, as a forked child process has before it calls exec.
     #[test]
-    fn a_copy_of_the_file_does_not_prolong_the_lock() {
+    fn duplicated_descriptor_does_not_keep_the_lock() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data.db");
         let lock = Lock::take(&data).unwrap();

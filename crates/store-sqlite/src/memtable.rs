@@ -367,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layer_is_full_by_the_size_of_the_file() {
+    fn layer_capacity_depends_on_the_file_size() {
         let sizes = [(1, 256), (513, 256), (1_000, 500), (524_288, 262_144), (u32::MAX, 262_144)];
         for (pages, versions) in sizes {
             assert_eq!(memtable_capacity(pages), versions, "{pages} pages");

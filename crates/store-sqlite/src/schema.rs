@@ -3,7 +3,7 @@
 //! `log` has all data: the row of a write is the version of the object, and there is no table of current objects.
 //! `version` is the index by key: it finds the newest version of a key at any revision without reading the log. It
 //! includes `live`, so that counting needs no log rows either. The versions of a key are stored newest first, because
-//! the newest is read most often. It is a table and not an SQL index, because it may lag behind the log; see
+//! the newest is read most often. It is a table and not an SQL index, because it may lack the latest entries of the log; see
 //! [`crate::memtable`].
 
 use std::path::Path;

@@ -70,7 +70,7 @@ async fn commit_one(store: &SqliteStore, write: Write) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn the_writer_is_durable() {
+async fn writer_connection_has_durable_settings() {
     let (store, _directory) = new_store();
     let settings = on_writer(&store, |connection| {
         ["journal_mode", "synchronous", "mmap_size", "wal_autocheckpoint"].map(|name| {
@@ -99,7 +99,7 @@ async fn readers_cannot_write() {
 
 /// One view, regardless of the number of queries and of concurrent writes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_sees_one_moment() {
+async fn read_sees_one_snapshot_during_commits_and_compaction() {
     let (store, _directory) = new_store();
     let store = Arc::new(store);
     let writer = Arc::clone(&store);
@@ -126,7 +126,7 @@ async fn a_read_sees_one_moment() {
 
 /// The file may not grow, so SQLite reports "database or disk is full" before the commit.
 #[tokio::test]
-async fn a_full_file_takes_the_commit_back() {
+async fn commit_on_full_disk_is_rolled_back() {
     let (store, _directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     set(&store, "max_page_count", 10).await;
@@ -143,7 +143,7 @@ async fn a_full_file_takes_the_commit_back() {
 
 /// A commit that failed at its end was written, was not written, or the outcome is unknown.
 #[test]
-fn the_outcome_of_a_failed_commit_is_found_out() {
+fn outcome_of_failed_commit_is_resolved() {
     let (mut connection, index) = new_log();
     commit_all(&mut connection, &index, &[create("a", "1"), create("b", "2")]);
     let cause = || {
@@ -163,7 +163,7 @@ fn the_outcome_of_a_failed_commit_is_found_out() {
 
 /// After a failure `begin` reads the head from the file, and fails if that is not possible.
 #[tokio::test]
-async fn a_head_that_is_not_known_is_asked_for() {
+async fn begin_reads_unknown_head_from_the_file() {
     let (store, _directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     *store.head.lock().await = None;
@@ -177,7 +177,7 @@ async fn a_head_that_is_not_known_is_asked_for() {
 
 /// A transaction that outlives its store returns an error and does not hang.
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn transaction_of_closed_store_returns_an_error() {
     let (store, _directory) = new_store();
     let store = Arc::new(store);
     let transaction = store.begin().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_closed_store_says_so() {
 
 /// No query sorts or scans a whole table.
 #[test]
-fn every_query_goes_by_an_index() {
+fn every_query_uses_an_index() {
     let (connection, _) = new_log();
     let queries = [
         scan::NEWEST,
@@ -245,7 +245,7 @@ fn log_with_hot_key(versions: u64) -> (Connection, IndexMemtables) {
 
 /// Lists at the head, at the beginning and in the middle.
 #[test]
-fn a_list_does_not_pay_for_the_versions_of_a_key() {
+fn list_cost_does_not_depend_on_versions_of_a_key() {
     let cost = |versions: u64| {
         let (mut connection, index) = log_with_hot_key(versions);
         flush_index(&mut connection, &index);
@@ -265,7 +265,7 @@ fn a_list_does_not_pay_for_the_versions_of_a_key() {
 
 /// Removing ten versions costs the same in a large log.
 #[test]
-fn compaction_pays_for_what_it_drops() {
+fn compaction_cost_does_not_depend_on_log_size() {
     let cost = |objects: u64| {
         let (mut connection, index) = log_with_hot_key(20);
         let cold: Vec<Write> = (0..objects).map(|number| create(&format!("cold/{number}"), "")).collect();
@@ -282,7 +282,7 @@ fn compaction_pays_for_what_it_drops() {
 
 /// Each chunk is one transaction.
 #[test]
-fn compaction_goes_in_chunks() {
+fn compaction_runs_in_atomic_chunks() {
     let (mut connection, index) = log_with_hot_key(3_000);
     flush_index(&mut connection, &index);
     let mut reached = Vec::new();
@@ -300,7 +300,7 @@ fn compaction_goes_in_chunks() {
 
 /// Compaction deletes exactly the rows of replaced versions and of deletions.
 #[test]
-fn compacted_rows_are_gone() {
+fn compaction_deletes_only_replaced_and_deleted_rows() {
     let (mut connection, index) = new_log();
     let delete =
         |text: &str, expected: u64| Write { value: None, expected: Some(Revision(expected)), ..create(text, "") };

@@ -37,25 +37,25 @@ use crate::{Entry, Error, Key, Page, Record, Revision, Span, Store, Write, page}
 macro_rules! contract_tests {
     ($open:ident) => {
         $crate::contract_tests! { $open =>
-            commits: a_new_store_is_empty, a_commit_is_whole, a_refused_commit_leaves_nothing,
-                preconditions_are_checked, one_key_several_times_in_one_commit, a_dropped_transaction_changes_nothing,
-                a_transaction_reads_what_is_there, a_read_sees_what_is_there, an_empty_commit_writes_nothing,
-                values_come_back_as_they_were, a_deletion_of_nothing_is_in_the_log;
-            compaction: what_is_compacted_is_refused, current_versions_stay, a_snapshot_at_the_horizon_is_whole,
-                the_tail_keeps_its_previous_versions, a_deletion_at_the_head, beyond_the_head_and_backwards,
-                inside_a_commit, of_a_long_history, a_page_that_was_overtaken;
-            concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
-            keys: a_prefix_ends_where_it_says, order_is_by_bytes, nothing_in_a_key_is_special, the_longest_key;
-            bulk_load: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
-                only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
-            notifications: news_come_with_the_head, news_add_up_beside_others;
-            pages: a_page_of_records_ends_at_its_size, a_page_of_entries_ends_at_its_size;
-            snapshots: an_old_revision_is_as_it_was, inside_a_commit_means_its_end, pages_of_one_snapshot,
-                many_versions_of_one_key, the_future_is_refused, counts, a_page_knows_whether_there_is_more;
-            spans: overlaps_are_refused, neighbours_are_accepted, the_ends_of_the_numbers, spaces_are_separate,
-                a_release_must_match, taken_again_in_one_commit, backwards_is_refused, holders_are_found,
-                pages_of_spans;
-            tails: from_each_revision, beyond_the_head_is_empty, previous_versions;
+            commits: new_store_is_empty, commit_is_atomic_with_consecutive_revisions, failed_commit_is_rolled_back,
+                wrong_expected_revision_is_rejected, commit_may_write_a_key_several_times, dropped_transaction_releases_head_and_changes_nothing,
+                transaction_reads_current_versions_in_key_order_given, read_returns_current_versions_while_head_is_locked, empty_commit_succeeds_without_writes,
+                empty_binary_and_large_values_round_trip, deletion_of_missing_key_is_logged;
+            compaction: reads_before_the_horizon_are_rejected, compact_keeps_current_versions_of_any_age, snapshot_at_the_horizon_is_complete,
+                tail_after_the_horizon_keeps_previous_versions, compacted_deletion_at_the_head_keeps_the_head, compact_clamps_to_head_and_ignores_regress,
+                compact_inside_a_commit_keeps_its_end_readable, compact_of_long_history_runs_beside_a_commit, page_of_a_compacted_snapshot_is_rejected;
+            concurrency: concurrent_transactions_lose_no_update, concurrent_reads_see_whole_commits, canceled_commit_is_complete_or_absent;
+            keys: prefix_matches_only_keys_that_start_with_it, keys_are_ordered_by_bytes, special_characters_in_keys_are_literal, keys_of_maximum_length_are_distinct;
+            bulk_load: snapshot_is_unaffected_by_commits_and_compaction, loaded_log_equals_its_source, abandoned_load_leaves_the_log_empty,
+                load_of_nonempty_log_is_rejected, load_rejects_overlapping_spans, advance_revision_keeps_objects, advance_revision_discards_history;
+            notifications: transaction_tail_returns_entries_up_to_the_head, transaction_tail_has_no_gaps_with_concurrent_commits;
+            pages: page_of_records_ends_at_the_size_limit, page_of_entries_ends_at_the_size_limit;
+            snapshots: list_at_old_revision_returns_old_state, revision_inside_a_commit_reads_its_end, pages_of_a_list_are_consistent_during_writes,
+                key_with_many_versions_is_read_at_every_revision, revision_after_the_head_is_rejected, count_respects_prefix_start_snapshot_and_limit, page_reports_exactly_if_there_is_more;
+            spans: overlapping_spans_are_rejected, adjacent_spans_are_accepted, spans_at_the_ends_of_the_number_range, equal_spans_in_different_spaces_are_accepted,
+                release_must_match_a_held_span_exactly, span_can_be_released_and_taken_in_one_commit, span_that_ends_before_it_begins_is_rejected, overlapping_spans_are_found_in_order,
+                spans_are_paged_by_space_and_number;
+            tails: tail_from_every_revision_with_every_limit, tail_after_the_head_is_empty, tail_entries_contain_previous_versions;
         }
         $crate::contract_tests! { @random $open =>
             random_operations_1: 1, random_operations_2: 2, random_operations_3: 3, random_operations_4: 4

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_sectors_are_whole() {
+    fn kept_sectors_are_copied_as_a_whole() {
         let (old, new) = (vec![1; 3 * SECTOR_BYTES], vec![2; 4 * SECTOR_BYTES + 7]);
         let mut content = old.clone();
         let mut asked = 0;

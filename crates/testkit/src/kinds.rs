@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn builders_write_the_contracts_fields() {
+    fn builders_set_the_documented_fields() {
         for (built, expected) in [
             (
                 Value::from(pool("root").cidr("10.0.0.0/8").label("tier", "edge"))["spec"].clone(),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dynamic_object_carries_all_of_it() {
+    fn dynamic_object_has_type_metadata_and_spec() {
         let object = DynamicObject::from(claim("a").finalizer("x/y").finalizer("x/z").label("k", "v").pool("root"));
         let types = object.types.clone().unwrap();
         assert_eq!((types.api_version.as_str(), types.kind.as_str()), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
@@ -266,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_its_status() {
+    fn refusal_returns_status_of_api_error() {
         let status = Status::failure("no", "Invalid").with_code(422);
         assert_eq!(refusal::<()>(Err(kube::Error::Api(Box::new(status)))).code, 422);
     }
 
     #[test]
     #[should_panic(expected = "should have rejected")]
-    fn an_acceptance_is_no_refusal() {
+    fn refusal_panics_on_success() {
         refusal(Ok(()));
     }
 }

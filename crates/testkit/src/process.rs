@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn output_is_kept_and_the_status_told() {
+    async fn output_is_logged_and_exit_status_returned() {
         let directory = tempfile::tempdir().unwrap();
         let process_spec = shell(directory.path(), "echo $GREETING; echo trouble >&2; exit 3");
         let status = Process::start(&process_spec).unwrap().wait(Duration::from_secs(30)).await.unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn asking_is_not_killing() {
+    async fn sigterm_lets_process_exit_by_itself() {
         let directory = tempfile::tempdir().unwrap();
         let process_spec = shell(directory.path(), "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
         let mut process = Process::start(&process_spec).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn killing_waits() {
+    async fn kill_waits_for_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Process::start(&shell(directory.path(), "exec sleep 1000")).unwrap();
         assert_eq!(process.kill().unwrap().signal(), Some(9));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_binary_is_named() {
+    fn missing_binary_error_names_the_path() {
         let process_spec = ProcessSpec { binary: "/nowhere/ipam".into(), ..shell(&std::env::temp_dir(), "") };
         let error = Process::start(&process_spec).err().unwrap();
         assert!(format!("{error:#}").contains("/nowhere/ipam"), "{error:#}");

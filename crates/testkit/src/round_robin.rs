@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_take_turns_but_those_that_are_down() {
+    fn round_robin_skips_servers_that_are_down() {
         let round_robin = RoundRobin::of(3);
         let turns = |count| (0..count).map(|_| round_robin.next()).collect::<Vec<_>>();
         assert_eq!(turns(4), [0, 1, 2, 0]);

@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_ends_at_once_is_reported_with_its_log() {
+    async fn start_error_contains_exit_status_and_log() {
         let directory = tempfile::tempdir().unwrap();
         let binary = script(directory.path(), "echo \"arguments: $1 $4 $5 $6\"; echo 'no such disk' >&2; exit 3");
         let error = Server::builder(&binary).argument("--extra").try_start().await.err().unwrap().to_string();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_is_taken_for_a_moment_is_tried_again() {
+    async fn start_is_retried_while_port_is_in_use() {
         let directory = tempfile::tempdir().unwrap();
         let binary = script(
             directory.path(),
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_earlier_kubeconfig_is_not_taken_for_this_servers() {
+    async fn start_ignores_kubeconfig_of_earlier_server() {
         let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(data.path().join(KUBECONFIG), "stale").unwrap();
         let binary = script(directory.path(), "sleep 0.2; exit 5");

@@ -258,7 +258,7 @@ def watch_resumes(s):
     assert len(opened) > 1, f"streams: {opened}"
 
 
-def watch_begins_anew(s):
+def watch_begins_again(s):
     """Watch from a version that gets 410 starts again from a list"""
     stem = s.name("gone")
     s.claim(stem)
@@ -361,7 +361,7 @@ CHECKS = [
     deletes,
     dynamic_watch,
     watch_resumes,
-    watch_begins_anew,
+    watch_begins_again,
     server_side_apply,
     custom_objects,
     refusals,
@@ -369,7 +369,7 @@ CHECKS = [
 
 
 # Not recorded: checks whose requests depend on timing, and the rejected creates, of which replay.rs compares less than this suite.
-NOT_RECORDED = {dynamic_watch, watch_resumes, watch_begins_anew, refusals}
+NOT_RECORDED = {dynamic_watch, watch_resumes, watch_begins_again, refusals}
 
 
 def main():

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forbidden_arrow_is_found_in_every_table() {
+    fn forbidden_dependency_is_found_in_every_table() {
         check_one(
             "crates/address/Cargo.toml",
             "[dependencies]\nstore.workspace = true\nserde = \"1\"\n",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_testkit_is_for_the_tests_of_the_whole_only() {
+    fn testkit_is_allowed_only_in_tests_of_some_crates() {
         check_one("crates/ipamd/Cargo.toml", "[dev-dependencies]\ntestkit.workspace = true\n", expect![""]);
         check_one(
             "crates/ipamd/Cargo.toml",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_nobody_placed_is_a_fault() {
+    fn unlisted_crate_is_a_fault() {
         check_one(
             "crates/extra/Cargo.toml",
             "",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_design_draws_is_allowed() {
+    fn listed_dependencies_are_allowed() {
         for (name, allowed) in ARROWS {
             let dependencies: String =
                 allowed.iter().map(|other| (*other).to_owned() + ".workspace = true\n").collect();

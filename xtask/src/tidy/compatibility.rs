@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_whose_tests_exist_is_fine() {
+    fn list_with_existing_tests_has_no_faults() {
         let items = item("2-1", "M", "tests = [\"x::t::a\"]") + &item("2-2", "N", "reason = \"not served yet\"");
         check_list("2", &items, expect![""]);
     }
 
     #[test]
-    fn a_stale_page_is_a_fault() {
+    fn outdated_page_is_a_fault() {
         let list = "[[section]]\nid = \"2\"\ntitle = \"T\"\nitem = []\n";
         let expected = expect![[r"
             docs/compatibility.md: is out of date: run `cargo xtask compatibility`
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_is_not_there_is_a_fault() {
+    fn missing_test_is_a_fault() {
         let items = item("2-1", "M", "tests = [\"x::t::a\", \"x::t::b\", \"tests/e2e/a.sh: c\"]");
         let expected = expect![[r"
             docs/compatibility.toml:5: 2-1: there is no test x::t::b
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_without_test_and_reason_is_a_fault() {
+    fn promise_needs_either_a_test_or_a_reason() {
         let items = item("2-1", "M", "") + &item("2-2", "S", "tests = []");
         let expected = expect![[r"
             docs/compatibility.toml:5: 2-1: [M] has neither a test nor a reason
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_depend_on_is_put_off_in_one_section_only() {
+    fn must_promise_may_be_postponed_only_in_section_7() {
         let later = "reason = \"later issue: aggregation\"";
         let items =
             |section: &str| item(&format!("{section}-1"), "M", later) + &item(&format!("{section}-2"), "S", later);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_there_once() {
+    fn duplicate_id_is_a_fault() {
         let one = item("2-1", "M", "tests = [\"x::t::a\"]");
         let expected = expect![[r"
             docs/compatibility.toml:10: 2-1: occurs twice
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_cannot_be_read_is_a_fault() {
+    fn unreadable_or_missing_list_is_a_fault() {
         let expected = expect![[r"
             docs/compatibility.toml: 2-1: the rank must be M, S or N
         "]];

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_the_root_exports_is_that_of_its_module() {
+    fn name_exported_by_the_root_counts_as_its_module() {
         check_files(
             &[
                 ("crates/a/src/lib.rs", "mod one;\npub use one::{One, Other};\n"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_below_one_and_tests_and_comments_are_no_cycle() {
+    fn submodules_tests_and_comments_are_not_cycles() {
         check_files(
             &[
                 (

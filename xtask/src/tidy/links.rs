@@ -95,7 +95,7 @@ mod tests {
     use crate::tidy::lines;
 
     #[test]
-    fn a_link_to_nothing_is_a_fault() {
+    fn link_to_missing_file_is_a_fault() {
         let tree = Tree::planted(&[
             ("README.md", "[a](docs/a.md)\n[b](docs/b.md) and [c](docs/a.md \"title\")\n[d]: gone.md\n"),
             ("docs/a.md", "[up](../README.md) [out](../../README.md) [folder](../docs) [root](..)\n"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_missing_heading_is_a_fault() {
+    fn link_to_missing_heading_is_a_fault() {
         let tree = Tree::planted(&[
             ("a.md", "# One, two: `three`\n## Same\n## Same\n[1](#one-two-three) [2](#same-1) [3](#same-2)\n"),
             ("b.md", "[1](a.md#same) [2](a.md#four)\n"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_other_sites_are_left_alone() {
+    fn links_in_code_and_to_other_sites_are_ignored() {
         let text = "`[a](gone)` [b](https://example.org/gone)\n```\n[c](gone)\n```\n[d](mailto:a@example.org)\n";
         assert_eq!(check(&Tree::planted(&[("a.md", text)])), []);
     }

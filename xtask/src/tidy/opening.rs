@@ -19,7 +19,7 @@ mod tests {
     use crate::tidy::lines;
 
     #[test]
-    fn a_file_without_an_opening_is_a_fault() {
+    fn file_without_module_documentation_is_a_fault() {
         let tree = Tree::planted(&[
             ("a.rs", "//! A thing.\n"),
             ("b.rs", "use std::fmt;\n"),

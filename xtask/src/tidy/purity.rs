@@ -57,7 +57,7 @@ mod tests {
     use crate::tidy::lines;
 
     #[test]
-    fn a_clock_in_a_pure_crate_is_a_fault_and_in_another_it_is_not() {
+    fn clock_is_a_fault_only_in_pure_crates() {
         let clock = "//! Not a `SystemTime`.\nlet now = SystemTime::now();\n";
         let tree = Tree::planted(&[("crates/ipam/src/pool.rs", clock), ("crates/ipamd/src/main.rs", clock)]);
         expect![[r"
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn their_tests_may_do_what_they_need() {
+    fn tests_of_pure_crates_are_not_checked() {
         let tree = Tree::planted(&[("crates/address/tests/it/history.rs", "use rand::Rng;\nstd::fs::read(path)")]);
         assert_eq!(check(&tree), []);
     }

@@ -59,7 +59,7 @@ mod tests {
     use crate::tidy::lines;
 
     #[test]
-    fn a_block_that_is_not_its_file_is_a_fault() {
+    fn code_block_that_differs_from_its_file_is_a_fault() {
         let page =
             "```yaml a.yaml\na: 1\n```\n\n```yaml a.yaml\na: 2\n```\n```yaml gone.yaml\n```\n```yaml\na: 3\n```\n";
         let tree = Tree::planted(&[("a.yaml", "a: 1\n"), ("page.md", page)]);

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn whitespace() {
+    fn tabs_and_trailing_whitespace_are_faults() {
         check_one(
             "a.rs",
             "//! A.\n\tlet a;\nlet b; \nlet c;\r\n",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_file() {
+    fn file_must_end_with_one_line_break() {
         for end in ["", "\n\n"] {
             check_one(
                 "a.md",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_to_oneself() {
+    fn markers_of_unfinished_work_are_faults() {
         for marker in MARKERS {
             let tree = Tree::planted(&[("a.sh", &format!("# {marker}: later\n")), ("b.sh", &format!("{marker}S=1\n"))]);
             let faults = check(&tree);
@@ -124,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_one_machine() {
+    fn machine_paths_are_faults() {
         for start in MACHINE_PATHS {
             let tree = Tree::planted(&[
-                ("a.toml", &format!("path = \"{start}somebody\"\n")),
+                ("a.toml", &format!("path = \"{start}user\"\n")),
                 ("b.toml", &format!("path = \"docs{start}ers\"\n")),
             ]);
             let faults = check(&tree);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_people_write_is_looked_at() {
+    fn files_with_other_extensions_are_ignored() {
         check_one("Cargo.lock", "\t\n", expect![""]);
     }
 }

@@ -22,7 +22,7 @@ fn counts() -> Vec<Count> {
 }
 
 #[test]
-fn every_prefix_length_has_its_size() {
+fn size_of_every_prefix_length_is_a_power_of_two() {
     for family in [Family::V4, Family::V6] {
         for length in 0..=family.bits() {
             let size = Count::from_prefix_length(family, length).expect("in range");
@@ -35,7 +35,7 @@ fn every_prefix_length_has_its_size() {
 }
 
 #[test]
-fn sums_and_differences_are_exact_or_nothing() {
+fn add_and_sub_are_exact_or_none() {
     for one in counts() {
         for other in counts() {
             check_arithmetic(one, other);
@@ -58,7 +58,7 @@ fn check_arithmetic(one: Count, other: Count) {
 }
 
 #[test]
-fn counts_print_as_plain_decimals() {
+fn counts_are_displayed_as_decimal_numbers() {
     assert_eq!(Count::ZERO.to_string(), "0");
     assert_eq!(Count::new(u128::MAX).to_string(), "340282366920938463463374607431768211455");
     assert_eq!(Count::MAX.to_string(), "340282366920938463463374607431768211456");
@@ -67,7 +67,7 @@ fn counts_print_as_plain_decimals() {
 }
 
 #[test]
-fn safe_integers_stop_at_the_last_that_every_double_holds() {
+fn to_safe_integer_is_capped_at_2_pow_53_minus_1() {
     let greatest = (1_i64 << 53) - 1;
     let limit = 1_u128 << 53;
     for (count, expected) in [
@@ -85,7 +85,7 @@ fn safe_integers_stop_at_the_last_that_every_double_holds() {
 }
 
 #[test]
-fn a_hundred_percent_is_nothing_less_than_all() {
+fn percent_of_is_100_only_for_the_total() {
     for total in counts().into_iter().filter(|total| *total != Count::ZERO) {
         assert_eq!(Count::ZERO.percent_of(total), 0, "none of {total}");
         assert_eq!(total.percent_of(total), 100, "all of {total}");
@@ -102,7 +102,7 @@ fn any_count() -> impl Strategy<Value = Count> {
 
 proptest! {
     #[test]
-    fn arithmetic_is_exact(one in any_count(), other in any_count()) {
+    fn random_arithmetic_equals_big_integers(one in any_count(), other in any_count()) {
         check_arithmetic(one, other);
     }
 }

@@ -32,7 +32,7 @@ fn capacity(pool: &FreeSpace) -> String {
 }
 
 #[test]
-fn strategies_choose_differently() {
+fn first_fit_and_best_fit_choose_expected_blocks() {
     // Free: 10.0.0.64/26 (64..127), 10.0.0.144/28 (144..159), 10.0.0.176/28, 10.0.0.192/26.
     let pool = pool("10.0.0.0/24", &["10.0.0.0/26", "10.0.0.128/28", "10.0.0.160/28"]);
     for (length, first_fit, best_fit) in [
@@ -52,7 +52,7 @@ fn strategies_choose_differently() {
 }
 
 #[test]
-fn first_fit_is_the_lowest_address_of_any_length() {
+fn first_fit_returns_lowest_address_for_any_length() {
     // The lowest free block is small; the next one above it is larger.
     let pool = pool("10.0.0.0/24", &["10.0.0.0/32", "10.0.0.2/31"]);
     assert_eq!(found(&pool, 32, Strategy::FirstFit), "10.0.0.1/32");
@@ -61,7 +61,7 @@ fn first_fit_is_the_lowest_address_of_any_length() {
 }
 
 #[test]
-fn released_buddies_become_one_block_again() {
+fn released_buddies_are_merged() {
     let mut pool = pool("10.0.0.0/24", &["10.0.0.0/25", "10.0.0.128/26", "10.0.0.192/26"]);
     assert_eq!(capacity(&pool), "256 of 256 taken, 0 free, 100%, largest nothing");
     pool.release(prefix("10.0.0.128/26")).unwrap();
@@ -74,7 +74,7 @@ fn released_buddies_become_one_block_again() {
 }
 
 #[test]
-fn what_was_taken_in_parts_can_be_released_as_a_whole_and_the_reverse() {
+fn parts_can_be_released_as_a_whole_and_a_block_in_parts() {
     let mut pool = pool("10.0.0.0/24", &["10.0.0.0/26", "10.0.0.64/26", "10.0.0.128/25"]);
     pool.release(prefix("10.0.0.0/25")).unwrap();
     assert_eq!(capacity(&pool), "128 of 256 taken, 128 free, 50%, largest /25");
@@ -83,7 +83,7 @@ fn what_was_taken_in_parts_can_be_released_as_a_whole_and_the_reverse() {
 }
 
 #[test]
-fn refusals_change_nothing() {
+fn failed_allocate_and_release_change_nothing() {
     let mut pool = pool("10.0.0.0/24", &["10.0.0.0/26"]);
     let before = capacity(&pool);
     for (block, expected) in [
@@ -113,7 +113,7 @@ fn refusals_change_nothing() {
 }
 
 #[test]
-fn free_means_inside_and_entirely() {
+fn is_free_requires_block_inside_pool_and_entirely_free() {
     let pool = pool("10.0.0.0/24", &["10.0.0.0/26"]);
     for (block, expected) in [
         ("10.0.0.64/26", true),
@@ -154,13 +154,13 @@ fn check_ends(block: &str, single: u8, ends: [&str; 2], sizes: [&str; 3]) {
 }
 
 #[test]
-fn all_of_ipv4() {
+fn pool_of_all_ipv4_can_be_allocated_and_released() {
     let ends = ["0.0.0.0/32", "255.255.255.255/32"];
     check_ends("0.0.0.0/0", 32, ends, ["4294967296", "4294967295", "4294967294"]);
 }
 
 #[test]
-fn all_of_ipv6() {
+fn pool_of_all_ipv6_can_be_allocated_and_released() {
     let ends = ["::/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"];
     let sizes = [
         "340282366920938463463374607431768211456",
@@ -171,7 +171,7 @@ fn all_of_ipv6() {
 }
 
 #[test]
-fn pools_of_two() {
+fn pools_of_two_addresses_can_be_allocated_and_released() {
     check_ends("192.0.2.2/31", 32, ["192.0.2.2/32", "192.0.2.3/32"], ["2", "1", "0"]);
     check_ends("::2/127", 128, ["::2/128", "::3/128"], ["2", "1", "0"]);
     let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128";
@@ -181,7 +181,7 @@ fn pools_of_two() {
 }
 
 #[test]
-fn pools_of_one() {
+fn pools_of_one_address_can_be_allocated_and_released() {
     for block in ["255.255.255.255/32", "0.0.0.0/32", "::/128", "::1/128"] {
         let mut pool = FreeSpace::new(prefix(block));
         let length = prefix(block).length();
@@ -197,7 +197,7 @@ fn pools_of_one() {
 }
 
 #[test]
-fn refusals_are_explained() {
+fn allocate_and_release_errors_have_messages() {
     assert_eq!(AllocateError::Outside.to_string(), "the block is not inside the pool");
     assert_eq!(AllocateError::NotFree.to_string(), "the block is not entirely free");
     assert_eq!(ReleaseError::Outside.to_string(), "the block is not inside the pool");

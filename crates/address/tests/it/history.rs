@@ -37,12 +37,12 @@ proptest! {
 
     // Small pools fill up, so that many allocated and free blocks are adjacent.
     #[test]
-    fn small_ipv4_pools(history in history(pool(Family::V4, 0..=7_u8), 200)) {
+    fn small_ipv4_pools_equal_model(history in history(pool(Family::V4, 0..=7_u8), 200)) {
         history.check();
     }
 
     #[test]
-    fn small_ipv6_pools(history in history(pool(Family::V6, 0..=7_u8), 200)) {
+    fn small_ipv6_pools_equal_model(history in history(pool(Family::V6, 0..=7_u8), 200)) {
         history.check();
     }
 }
@@ -51,29 +51,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(30))]
 
     #[test]
-    fn ipv4_pools(history in history(pool(Family::V4, 8..=32_u8), 60)) {
+    fn ipv4_pools_equal_model(history in history(pool(Family::V4, 8..=32_u8), 60)) {
         history.check();
     }
 
     #[test]
-    fn ipv6_pools(history in history(pool(Family::V6, 8..=128_u8), 40)) {
+    fn ipv6_pools_equal_model(history in history(pool(Family::V6, 8..=128_u8), 40)) {
         history.check();
     }
 
     #[test]
-    fn all_of_ipv4(history in history(pool(Family::V4, Just(32)), 60)) {
+    fn pool_of_all_ipv4_equals_model(history in history(pool(Family::V4, Just(32)), 60)) {
         history.check();
     }
 
     #[test]
-    fn all_of_ipv6(history in history(pool(Family::V6, Just(128)), 40)) {
+    fn pool_of_all_ipv6_equals_model(history in history(pool(Family::V6, Just(128)), 40)) {
         history.check();
     }
 }
 
 proptest! {
     #[test]
-    fn free_shares_compare_exactly(one in any_history(20), other in any_history(20)) {
+    fn free_ratios_of_random_pools_compare_exactly(one in any_history(20), other in any_history(20)) {
         let (one, one_model) = run_both(&one);
         let (other, other_model) = run_both(&other);
         let expected = cmp_free_ratio(&one_model, &other_model);
@@ -84,7 +84,7 @@ proptest! {
 
 /// Ratios that differ by one address in 2^128, which rounding would hide.
 #[test]
-fn free_shares_compare_at_the_ends() {
+fn free_ratios_that_differ_by_one_address_compare_exactly() {
     use std::cmp::Ordering::{Equal, Greater, Less};
     for (one, one_taken, other, other_taken, expected) in [
         ("::/0", "", "0.0.0.0/32", "", Equal),

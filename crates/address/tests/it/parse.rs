@@ -18,7 +18,7 @@ fn check_cidr(text: &str, expected: &str) {
 }
 
 #[test]
-fn cidr_is_accepted() {
+fn canonical_cidr_is_accepted() {
     for (text, expected) in [
         ("10.0.0.0/8", "10.0.0.0/8 from 0xa000000"),
         ("0.0.0.0/0", "0.0.0.0/0 from 0x0"),
@@ -38,7 +38,7 @@ fn cidr_is_accepted() {
 }
 
 #[test]
-fn other_spellings_of_ipv6_become_the_recommended_one() {
+fn ipv6_is_displayed_as_in_rfc_5952() {
     for (text, expected) in [
         ("2001:DB8::/32", "2001:db8::/32"),
         ("2001:0db8:0000::/48", "2001:db8::/48"),
@@ -52,7 +52,7 @@ fn other_spellings_of_ipv6_become_the_recommended_one() {
 }
 
 #[test]
-fn host_bits_are_flagged_and_normalised() {
+fn host_bits_are_flagged_and_cleared() {
     for (text, expected) in [
         ("10.1.2.3/8", "10.0.0.0/8 from 0xa010203, host bits"),
         ("255.255.255.255/0", "0.0.0.0/0 from 0xffffffff, host bits"),
@@ -65,7 +65,7 @@ fn host_bits_are_flagged_and_normalised() {
 }
 
 #[test]
-fn a_prefix_has_no_host_bits() {
+fn parsing_a_prefix_with_host_bits_fails() {
     let error = "10.1.2.3/8".parse::<Prefix>().unwrap_err();
     assert_eq!(error.to_string(), "the address has bits set beyond the prefix length; write 10.0.0.0/8");
     assert!("::1/127".parse::<Prefix>().is_err());
@@ -73,7 +73,7 @@ fn a_prefix_has_no_host_bits() {
 }
 
 #[test]
-fn a_bare_address_is_a_block_of_one() {
+fn address_without_length_is_a_block_of_one() {
     for (text, expected, had_length) in [
         ("10.0.0.1", "10.0.0.1/32 from 0xa000001", false),
         ("10.0.0.1/32", "10.0.0.1/32 from 0xa000001", true),
@@ -96,7 +96,7 @@ const BAD_LENGTH: &str = "error: the prefix length is not a plain decimal number
                           without signs, blanks or leading zeros, as in 10.0.0.0/8";
 
 #[test]
-fn addresses_are_strict() {
+fn malformed_addresses_are_rejected() {
     for text in [
         "10.0.0/8",
         "10.0.0.0.0/8",
@@ -132,7 +132,7 @@ fn addresses_are_strict() {
 }
 
 #[test]
-fn lengths_are_strict() {
+fn malformed_lengths_are_rejected() {
     for text in [
         "10.0.0.0/",
         "10.0.0.0/08",
@@ -155,7 +155,7 @@ fn lengths_are_strict() {
 }
 
 #[test]
-fn lengths_stop_at_the_family() {
+fn lengths_longer_than_the_family_are_rejected() {
     let ipv4 = "error: the prefix length is too long for IPv4; write 0 to 32";
     let ipv6 = "error: the prefix length is too long for IPv6; write 0 to 128";
     for (text, expected) in [
@@ -171,7 +171,7 @@ fn lengths_stop_at_the_family() {
 }
 
 #[test]
-fn each_trap_has_its_own_words() {
+fn ambiguous_spellings_have_specific_errors() {
     let leading_zero = "error: an IPv4 octet has a leading zero; write 10, not 010";
     let zone = "error: an address here has no zone; leave out the % and what follows it";
     let mapped = "error: an IPv4-mapped IPv6 address; write it as IPv4, 10.0.0.1";

@@ -35,7 +35,7 @@ fn only_canonical_blocks_can_be_built() {
 }
 
 #[test]
-fn refusals_are_explained() {
+fn prefix_errors_have_messages() {
     for (result, expected) in [
         (Prefix::new(Family::V4, 0, 33), "an IPv4 prefix length is at most 32"),
         (Prefix::new(Family::V6, 0, 129), "an IPv6 prefix length is at most 128"),
@@ -47,7 +47,7 @@ fn refusals_are_explained() {
 }
 
 #[test]
-fn a_block_has_a_first_a_last_and_a_size() {
+fn block_has_expected_last_address_and_size() {
     for (text, last, size) in [
         ("0.0.0.0/0", 0xffff_ffff, "4294967296"),
         ("10.0.0.0/8", 0x0aff_ffff, "16777216"),
@@ -65,7 +65,7 @@ fn a_block_has_a_first_a_last_and_a_size() {
 }
 
 #[test]
-fn blocks_contain_or_miss_each_other() {
+fn contains_and_overlaps_of_block_pairs() {
     use std::cmp::Ordering::{Equal, Greater, Less};
     // Greater: the first contains the second. Less: the second contains the first. None: disjoint.
     for (one, other, expected) in [
@@ -108,7 +108,7 @@ fn prefixes_sort_by_family_then_first_then_length() {
 
 /// The only range whose text cannot be parsed; see the documentation of `Prefix`'s `Display`.
 #[test]
-fn ipv4_mapped_blocks_print_and_are_refused() {
+fn ipv4_mapped_block_is_displayed_but_not_parsed() {
     let block = Prefix::new(Family::V6, 0xffff_0a00_0000, 104).unwrap();
     assert_eq!(block.to_string(), "::ffff:10.0.0.0/104");
     assert!(block.to_string().parse::<Prefix>().is_err());
@@ -126,12 +126,12 @@ fn any_prefix() -> impl Strategy<Value = Prefix> {
 
 proptest! {
     #[test]
-    fn text_reads_back_as_the_same_prefix(prefix in any_prefix()) {
+    fn displayed_prefix_parses_to_the_same_prefix(prefix in any_prefix()) {
         prop_assert_eq!(prefix.to_string().parse(), Ok(prefix));
     }
 
     #[test]
-    fn containment_is_that_of_the_ranges(one in any_prefix(), other in any_prefix()) {
+    fn contains_and_overlaps_equal_range_comparison(one in any_prefix(), other in any_prefix()) {
         let same = one.family() == other.family();
         let inside = one.first() <= other.first() && other.last() <= one.last();
         let meet = one.first() <= other.last() && other.first() <= one.last();

@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_looked_at_as_far_as_the_budget_reaches() {
+    fn weighing_stops_when_the_budget_is_exhausted() {
         let value = json!(["x".repeat(100), "y".repeat(100)]);
         assert_eq!(Budget::new(150).tree(&value), Err(Exceeded));
         assert_eq!(Budget::new(300).tree(&value), Ok(()));
     }
 
     #[test]
-    fn what_can_be_stored_can_be_patched() {
+    fn stored_objects_can_be_patched() {
         let text = "x".repeat(100);
         let owner = |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": &text, "uid": n.to_string(), "controller": true, "blockOwnerDeletion": true});
         let map =

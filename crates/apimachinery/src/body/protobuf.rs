@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_as_kubectl_sends_it() {
+    fn namespace_of_kubectl_is_decoded() {
         let label = [bytes(1, b"a"), bytes(2, b"b")].concat();
         let meta = [bytes(1, b"team"), bytes(2, b""), vec![7 << 3, 0], bytes(8, b""), bytes(11, &label)].concat();
         let raw = [bytes(1, &meta), bytes(2, &bytes(1, b"kubernetes")), bytes(3, &bytes(1, b""))].concat();
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_as_a_controller_sends_it() {
+    fn lease_of_a_controller_is_decoded() {
         let time = bytes(4, &[1 << 3, 0x80, 0x92, 0xb8, 0xc3, 0x06, 2 << 3, 0xc0, 0x84, 0x3d]);
         let spec = [bytes(1, b"me"), vec![2 << 3, 15], bytes(3, b""), time, vec![5 << 3, 0]].concat();
         let raw = [bytes(1, &bytes(1, b"lock")), bytes(2, &spec)].concat();
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_map_as_helm_sends_it() {
+    fn config_map_of_helm_is_decoded() {
         let entry = |value: &[u8]| [bytes(1, b"release"), bytes(2, value)].concat();
         let raw =
             [bytes(1, &bytes(1, b"v1")), bytes(2, &entry(b"text")), bytes(3, &entry(&[0, 1, 255])), vec![4 << 3, 1]];
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_and_bindings_as_kubectl_sends_them() {
+    fn roles_and_bindings_of_kubectl_are_decoded() {
         let version = "rbac.authorization.k8s.io/v1";
         let rule = [bytes(1, b"get"), bytes(2, b""), bytes(3, b"pods"), bytes(4, b"x")].concat();
         let paths = [bytes(1, b"get"), bytes(5, b"/metrics")].concat();
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn options_come_in_the_version_of_what_is_deleted() {
+    fn delete_options_of_any_version_are_decoded() {
         let raw = [vec![1 << 3, 30], bytes(2, &bytes(1, b"u")), vec![3 << 3, 1], bytes(5, b"All")].concat();
         assert_eq!(
             decode(&body("x.example.com/v2", "DeleteOptions", &raw)).unwrap(),
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_cut_off_is_refused() {
+    fn unknown_or_truncated_messages_are_rejected() {
         assert_eq!(decode(b"{}"), None);
         assert_eq!(decode(&body("v1", "Pod", b"")), None);
         let whole = body("v1", "Namespace", &bytes(1, &bytes(1, b"team")));
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn many_small_values_are_too_large() {
+    fn many_small_values_exceed_the_budget() {
         let long = |raw: &[u8]| {
             let type_meta = [bytes(1, b"rbac.authorization.k8s.io/v1"), bytes(2, b"Role")].concat();
             let length = u32::try_from(raw.len()).unwrap();

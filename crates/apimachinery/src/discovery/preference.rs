@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_stable_version_comes_first() {
+    fn stable_versions_precede_beta_and_alpha_and_newer_older() {
         let preferred = [
             "v10",
             "v2",

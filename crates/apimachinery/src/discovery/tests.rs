@@ -8,7 +8,7 @@ fn discovery() -> Discovery {
 }
 
 #[test]
-fn the_group_and_its_preferred_version() {
+fn group_list_has_versions_and_preferred_version() {
     let list = discovery().api_group_list();
     let version = json!({"groupVersion": "store.example.com/v1alpha1", "version": "v1alpha1"});
     let group = json!({"name": "store.example.com", "versions": [version], "preferredVersion": version});
@@ -23,7 +23,7 @@ fn the_group_and_its_preferred_version() {
 }
 
 #[test]
-fn resources_and_their_status() {
+fn resource_list_includes_subresources() {
     let list = discovery().api_resource_list("store.example.com", "v1alpha1").unwrap();
     assert_eq!(list["groupVersion"], "store.example.com/v1alpha1");
     assert_eq!(
@@ -52,7 +52,7 @@ fn resources_and_their_status() {
 }
 
 #[test]
-fn aggregated_discovery_says_all_at_once() {
+fn aggregated_discovery_includes_all_resources() {
     let document = discovery().aggregated(DiscoveryFormat::AggregatedV2);
     let group = &document["items"][0];
     assert_eq!(group["metadata"], json!({"name": "store.example.com", "creationTimestamp": null}));
@@ -72,7 +72,7 @@ fn aggregated_discovery_says_all_at_once() {
 }
 
 #[test]
-fn both_aggregated_forms_differ_in_their_version_alone() {
+fn aggregated_formats_differ_only_in_api_version() {
     let mut v2 = discovery().aggregated(DiscoveryFormat::AggregatedV2);
     let v2beta1 = discovery().aggregated(DiscoveryFormat::AggregatedV2Beta1);
     assert_eq!(v2["apiVersion"], "apidiscovery.k8s.io/v2");
@@ -83,7 +83,7 @@ fn both_aggregated_forms_differ_in_their_version_alone() {
 }
 
 #[test]
-fn the_core_is_empty_but_there() {
+fn core_group_without_kinds_lists_v1() {
     let discovery = discovery();
     assert_eq!(
         discovery.core(DiscoveryFormat::Legacy),
@@ -97,7 +97,7 @@ fn the_core_is_empty_but_there() {
 }
 
 #[test]
-fn groups_are_listed_apart_and_the_core_by_itself() {
+fn core_group_is_not_in_the_group_list() {
     let discovery = Discovery::new(&fixture::registry_of_groups());
     let names = |list: &Value| list["groups"].as_array().unwrap().iter().map(|g| g["name"].clone()).collect::<Vec<_>>();
     assert_eq!(names(&discovery.api_group_list()), ["store.example.com", "ask.example.com"]);
@@ -123,7 +123,7 @@ fn groups_are_listed_apart_and_the_core_by_itself() {
 }
 
 #[test]
-fn versions_come_in_the_order_in_which_they_are_preferred() {
+fn versions_are_sorted_by_preference() {
     let of = |version: &'static str| Resource { version, plural: "questions", kind: "Question", ..fixture::shelf() };
     let registry = fixture::registry_of_groups().with_virtual_resources(["v2alpha1", "v1", "v2", "v1beta1"].map(of));
     let discovery = Discovery::new(&registry);

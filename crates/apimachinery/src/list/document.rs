@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn document_holds_all_items_in_every_representation() {
+    fn document_contains_all_items_in_every_representation() {
         let resource = fixture::book();
         let meta = ListMeta { resource_version: 9, continue_token: Some("t".to_owned()), remaining: Some(2) };
         for representation in REPRESENTATIONS {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_document_is_what_was_encoded() {
+    fn json_document_contains_items_unchanged() {
         let meta = ListMeta { resource_version: 12, continue_token: Some("abc".to_owned()), remaining: Some(3) };
         let resource = fixture::book();
         let whole = document(&resource, Representation::Json).whole(&meta, ["{\"a\":1}", "{\"b\":2}"]).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn document_of_metadata_names_the_version_that_was_asked_for() {
+    fn metadata_document_has_the_requested_api_version() {
         let resource = fixture::book();
         let item = object("a").to_string();
         for (v1beta1, version) in [(false, "meta.k8s.io/v1"), (true, "meta.k8s.io/v1beta1")] {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn indented_document_says_the_same() {
+    fn indented_document_is_equal_json() {
         let resource = fixture::book();
         let items = [object("a").to_string(), object("b").to_string()];
         let whole = document(&resource, Representation::Json).whole(&ListMeta::default(), &items).unwrap();

@@ -19,7 +19,7 @@ fn check(query: &str, expected: &Expect) {
 }
 
 #[test]
-fn the_version_asked_for_chooses_the_state() {
+fn resource_version_selects_the_state() {
     check("", &expect!["Latest"]);
     check("limit=500", &expect!["Latest"]);
     check("resourceVersion=0", &expect!["NotOlderThan(0)"]);
@@ -32,7 +32,7 @@ fn the_version_asked_for_chooses_the_state() {
 }
 
 #[test]
-fn a_token_continues_in_its_own_state() {
+fn token_continues_at_its_revision() {
     let key = format!("{PREFIX}a");
     let token = ContinueToken::encode(7, &key);
     check(
@@ -47,7 +47,7 @@ fn a_token_continues_in_its_own_state() {
 }
 
 #[test]
-fn a_token_leads_to_no_other_list() {
+fn token_of_another_list_is_rejected() {
     for key in ["books/platform/other/a", "books/tenant/library/a", "books/platform/library", "../secrets/x"] {
         let token = ContinueToken::encode(7, key);
         check(&format!("limit=1&continue={token}"), &expect!["400 invalid continue token: it belongs to another list"]);
@@ -55,7 +55,7 @@ fn a_token_leads_to_no_other_list() {
 }
 
 #[test]
-fn a_malformed_token_is_refused() {
+fn malformed_tokens_are_rejected() {
     let token = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let key = "books/platform/library/a";
     let cases = [
@@ -79,14 +79,14 @@ fn a_malformed_token_is_refused() {
 }
 
 #[test]
-fn a_token_has_the_form_of_kubernetes() {
+fn token_has_the_format_of_kubernetes() {
     let inside = URL_SAFE_NO_PAD.decode(ContinueToken::encode(7, "books/x/y/z")).unwrap();
     expect![[r#"{"v":"meta.k8s.io/v1","rv":7,"start":"books/x/y/z\u0000"}"#]]
         .assert_eq(&String::from_utf8(inside).unwrap());
 }
 
 #[test]
-fn an_expired_page_says_how_to_go_on() {
+fn expired_token_error_has_a_fresh_token() {
     let status = serde_json::to_value(expired_continue("fresh".to_owned())).unwrap();
     assert_eq!(status["code"], 410);
     assert_eq!(status["reason"], "Expired");
@@ -97,7 +97,7 @@ fn an_expired_page_says_how_to_go_on() {
 }
 
 #[test]
-fn a_revision_in_the_future_is_named_as_the_cause() {
+fn future_revision_error_has_the_cause() {
     let status = serde_json::to_string(&too_large(9, 7).to_status()).unwrap();
     expect![[r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Timeout: Too large resource version: 9, current: 7","reason":"Timeout","details":{"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1},"code":504}"#]]
         .assert_eq(&status);
@@ -105,7 +105,7 @@ fn a_revision_in_the_future_is_named_as_the_cause() {
 
 proptest! {
     #[test]
-    fn tokens_come_back_as_they_went(revision in 1..=i64::MAX.cast_unsigned(), key in ".+") {
+    fn tokens_round_trip(revision in 1..=i64::MAX.cast_unsigned(), key in ".+") {
         let key = key.trim_end_matches('\0');
         prop_assume!(!key.is_empty() && key.len() < 1024);
         let token = ContinueToken::decode(&ContinueToken::encode(revision, key)).unwrap();
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_upsets_the_reading_of_tokens(text in "(?s).*", inside: Vec<u8>) {
+    fn arbitrary_tokens_do_not_panic(text in "(?s).*", inside: Vec<u8>) {
         let _ = ContinueToken::decode(&text);
         let _ = ContinueToken::decode(&URL_SAFE_NO_PAD.encode(inside));
     }

@@ -16,7 +16,7 @@ fn paths(meta: serde_json::Value) -> Vec<String> {
 }
 
 #[test]
-fn names_are_subdomains() {
+fn names_must_be_dns_subdomains() {
     assert_eq!(errors(json!({})), ["metadata.name: Required value: name or generateName is required"]);
     for good in ["a", "a.b-c", "0"] {
         assert!(errors(json!({"name": good})).is_empty(), "{good}");
@@ -29,7 +29,7 @@ fn names_are_subdomains() {
 }
 
 #[test]
-fn every_fault_of_the_rest_is_named() {
+fn all_metadata_errors_are_reported() {
     let meta = json!({
         "name": "a",
         "labels": {"-": "x", "b": "-", "example.com/ok": "v"},
@@ -55,7 +55,7 @@ fn every_fault_of_the_rest_is_named() {
 }
 
 #[test]
-fn an_object_that_goes_gets_no_new_finalizers() {
+fn terminating_object_rejects_new_finalizers() {
     let old: ObjectMeta = serde_json::from_value(json!({
         "name": "a", "finalizers": ["e.x/a", "e.x/b"], "deletionTimestamp": "2026-01-01T00:00:00Z",
     }))
@@ -68,13 +68,13 @@ fn an_object_that_goes_gets_no_new_finalizers() {
 }
 
 #[test]
-fn generated_names_keep_what_fits() {
+fn generated_names_are_truncated_to_fit() {
     assert_eq!(generate_name("claim-", [0, 1, 2, 26, 27]), "claim-bcd9b");
     assert_eq!(generate_name(&"ä".repeat(40), [0; 5]), format!("{}bbbbb", "ä".repeat(29)));
 }
 
 #[test]
-fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
+fn generate_name_may_end_with_dash() {
     for good in ["claim-", "a", "a.b-"] {
         assert!(errors(json!({"name": "a", "generateName": good})).is_empty(), "{good}");
     }
@@ -84,7 +84,7 @@ fn a_base_of_names_is_checked_like_a_name_but_for_its_end() {
 }
 
 #[test]
-fn a_kind_may_want_shorter_names() {
+fn label_names_are_limited_to_63_characters() {
     let resource = Resource { names: NamePolicy::Label, ..fixture::book() };
     let paths = |name: &str, namespace: &str| -> Vec<String> {
         let meta = ObjectMeta { name: name.to_owned(), namespace: namespace.to_owned(), ..ObjectMeta::default() };
@@ -97,7 +97,7 @@ fn a_kind_may_want_shorter_names() {
 }
 
 #[test]
-fn identity_is_immutable() {
+fn name_namespace_and_uid_are_immutable() {
     let old: ObjectMeta = serde_json::from_value(json!({"name": "a", "namespace": "n", "uid": "u"})).unwrap();
     let new: ObjectMeta = serde_json::from_value(json!({"name": "b", "namespace": "m", "uid": "v"})).unwrap();
     let errors: Vec<_> = validate_update(&old, &new).iter().map(ToString::to_string).collect();
@@ -112,7 +112,7 @@ fn identity_is_immutable() {
 }
 
 #[test]
-fn an_update_begins_no_deletion_and_moves_none() {
+fn update_cannot_set_deletion_timestamp_or_grace_period() {
     let meta = |meta: Value| serde_json::from_value::<ObjectMeta>(meta).unwrap();
     let new = meta(
         json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 3, "labels": {"-": ""}}),
@@ -123,7 +123,7 @@ fn an_update_begins_no_deletion_and_moves_none() {
 }
 
 #[test]
-fn a_new_finalizer_that_others_might_think_of_is_warned_about() {
+fn new_unqualified_finalizers_cause_warnings() {
     let warnings = |old: &[&str], new: &[&str]| {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         finalizer_warnings(&names(old), &names(new))
@@ -139,7 +139,7 @@ fn a_new_finalizer_that_others_might_think_of_is_warned_about() {
 }
 
 #[test]
-fn repeated_owners_are_dropped() {
+fn duplicate_owner_references_are_dropped() {
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let other = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "w"});
     let mut meta: ObjectMeta = serde_json::from_value(json!({"ownerReferences": [owner, other, owner]})).unwrap();
@@ -149,7 +149,7 @@ fn repeated_owners_are_dropped() {
 
 /// The messages must equal those of Kubernetes, because users search for them.
 #[test]
-fn the_words_are_those_of_kubernetes() {
+fn validation_messages_equal_those_of_kubernetes() {
     let long = "a".repeat(254);
     let check = |result: Result<(), String>, expected: expect_test::Expect| {
         expected.assert_eq(&result.err().unwrap_or_else(|| "fine".to_owned()));
@@ -193,7 +193,7 @@ fn the_words_are_those_of_kubernetes() {
 }
 
 #[test]
-fn what_is_allowed_for_history_s_sake_is_allowed() {
+fn legacy_metadata_of_kubernetes_is_accepted() {
     let owner = |uid: &str, controller: bool| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": uid, "controller": controller});
     let meta = json!({
         "name": "a",
@@ -205,7 +205,7 @@ fn what_is_allowed_for_history_s_sake_is_allowed() {
 }
 
 #[test]
-fn a_kind_may_take_any_name_that_fits_in_a_path() {
+fn path_segment_names_allow_any_text_that_fits_in_a_path() {
     let resource = Resource { names: NamePolicy::PathSegment, ..fixture::shelf() };
     let errors = |name: &str| -> Vec<String> {
         let meta = ObjectMeta { name: name.to_owned(), ..ObjectMeta::default() };
@@ -226,7 +226,7 @@ fn a_kind_may_take_any_name_that_fits_in_a_path() {
 }
 
 #[test]
-fn finalizers_that_come_too_late_are_named_once_and_in_order() {
+fn late_finalizers_are_reported_once_and_sorted() {
     let going = json!({"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/kept"]});
     let old: ObjectMeta = serde_json::from_value(going).unwrap();
     let late = ["x/kept", "x/late", "x/early", "x/late"].map(str::to_owned).to_vec();
@@ -236,7 +236,7 @@ fn finalizers_that_come_too_late_are_named_once_and_in_order() {
 }
 
 #[test]
-fn a_second_controller_is_one_fault_however_many_there_are() {
+fn many_controllers_cause_one_short_error() {
     let owner =
         |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": n.to_string(), "controller": true});
     let owners: Vec<_> = (0..1000).map(owner).collect();
@@ -246,7 +246,7 @@ fn a_second_controller_is_one_fault_however_many_there_are() {
 }
 
 #[test]
-fn owners_and_finalizers_of_any_number_are_gone_through_once() {
+fn owners_and_finalizers_are_processed_in_linear_time() {
     const COUNT: usize = 100_000;
     let owner = |n: usize| OwnerReference { uid: n.to_string(), ..OwnerReference::default() };
     let owners = (0..COUNT).chain([7, 3, 7]).map(owner).collect();
@@ -258,7 +258,7 @@ fn owners_and_finalizers_of_any_number_are_gone_through_once() {
 }
 
 #[test]
-fn names_of_field_managers_are_bounded() {
+fn field_manager_names_are_bounded() {
     let error = |name: &str| field_manager_error(name, Path::new("fieldManager"));
     assert_eq!(error(&"m".repeat(128)), None);
     let too_long = error(&"m".repeat(129)).unwrap().to_string();

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_laid_out_as_the_whole() {
+    fn indenting_in_pieces_equals_indenting_the_whole() {
         let json = br#"{"a" : [ ], "b":{"c":[1,{"d":"[\"}\\"}],"e":{}},"f":"\\","g":[[],[2]]}"#;
         let whole = indent(json).unwrap();
         assert_eq!(

@@ -39,7 +39,7 @@ const METADATA_LIST: &str = "application/vnd.kubernetes.protobuf;as=PartialObjec
                              application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 #[test]
-fn what_real_clients_send() {
+fn headers_of_real_clients_are_negotiated() {
     // curl, kubectl apply, controllers, Python
     check("*/*", &expect!["json"]);
     check("application/json", &expect!["json"]);
@@ -62,7 +62,7 @@ fn what_real_clients_send() {
 }
 
 #[test]
-fn quality_then_order_then_names_before_wildcards() {
+fn quality_order_and_specificity_decide() {
     check("application/yaml;q=0.5,application/json;q=0.4", &expect!["yaml; json"]);
     check("application/json;q=0.4,application/yaml;q=0.5", &expect!["yaml; json"]);
     check("application/yaml,application/json", &expect!["yaml; json"]);
@@ -75,7 +75,7 @@ fn quality_then_order_then_names_before_wildcards() {
 }
 
 #[test]
-fn parameters_come_in_any_order_and_unknown_ones_do_not_matter() {
+fn parameter_order_and_unknown_parameters_are_ignored() {
     check("application/json;g=meta.k8s.io;v=v1;as=Table", &expect!["table v1 Metadata"]);
     check(
         "application/json; as=Table ; g=\"meta.k8s.io\"; v=v1beta1; x=y; charset",
@@ -86,7 +86,7 @@ fn parameters_come_in_any_order_and_unknown_ones_do_not_matter() {
 }
 
 #[test]
-fn what_cannot_be_served_is_passed_over_or_refused() {
+fn unsupported_types_are_skipped_or_rejected() {
     check("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", &expect!["json"]);
     check("application/json;as=Table;v=v1;g=other.io,application/json", &expect!["json"]);
     check("application/json;as=Chair;v=v1;g=meta.k8s.io,application/json", &expect!["json"]);
@@ -100,7 +100,7 @@ fn what_cannot_be_served_is_passed_over_or_refused() {
 }
 
 #[test]
-fn rows_say_of_their_objects_what_the_query_wants() {
+fn include_object_is_read_from_the_query() {
     let check = |query: &str, expected: &Expect| {
         expected.assert_eq(&answer(Some(KUBECTL_GET), ResponseShape::List, query));
     };
@@ -119,7 +119,7 @@ fn rows_say_of_their_objects_what_the_query_wants() {
 }
 
 #[test]
-fn a_table_is_served_as_plain_json() {
+fn tables_have_content_type_json() {
     let table = Representation::Table { v1beta1: false, include: IncludeObject::Metadata };
     let partial = Representation::Partial { v1beta1: false };
     for representation in [Representation::Json, table, partial] {
@@ -140,7 +140,7 @@ const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscove
 const V2BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 #[test]
-fn discovery_forms_are_written_to_the_letter() {
+fn discovery_content_types_are_exact() {
     let v2 = &expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"];
     let v2beta1 = &expect!["application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"];
     // kubectl 1.33, kubectl 1.27, kube-aggregator old and new
@@ -163,7 +163,7 @@ fn discovery_forms_are_written_to_the_letter() {
 }
 
 #[test]
-fn who_does_not_ask_for_aggregated_discovery_gets_the_legacy_form() {
+fn discovery_defaults_to_the_legacy_format() {
     for accept in [None, Some(""), Some("*/*"), Some("application/json"), Some("application/json, */*")] {
         check_discovery(accept, &expect!["application/json"]);
     }
@@ -177,7 +177,7 @@ fn who_does_not_ask_for_aggregated_discovery_gets_the_legacy_form() {
 }
 
 #[test]
-fn media_types_may_have_an_at_sign() {
+fn media_types_may_contain_an_at_sign() {
     let openapi = ["application/json", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"];
     let pick = |accept: Option<&str>, media: &[&str]| accepts(accept, media).ok();
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -192,7 +192,7 @@ fn media_types_may_have_an_at_sign() {
 }
 
 #[test]
-fn gzip_is_for_those_who_want_it() {
+fn gzip_is_used_only_if_accepted() {
     let wanted =
         ["gzip", "x-gzip", "GZIP", "*", "gzip, deflate, br", "br;q=1.0, gzip;q=0.001", "identity;q=0, gzip;q=0.5"];
     for header in wanted {
@@ -206,7 +206,7 @@ fn gzip_is_for_those_who_want_it() {
 }
 
 #[test]
-fn people_get_indented_json() {
+fn json_is_indented_for_browsers_curl_and_wget() {
     let is = |query: &str, agent| pretty(&Query::parse(query).unwrap(), agent);
     for agent in ["curl/8.5.0", "Wget/1.21", "Mozilla/5.0 (X11; Linux x86_64)"] {
         assert!(is("", Some(agent)) && !is("pretty=false", Some(agent)) && !is("pretty=0", Some(agent)), "{agent}");
@@ -219,7 +219,7 @@ fn people_get_indented_json() {
 }
 
 #[test]
-fn deep_nesting_is_not_indented() {
+fn deeply_nested_json_is_not_indented() {
     let nested = |count: usize| {
         let list = vec!["0"; count].join(",");
         format!("{}{list}{}", "[".repeat(60), "]".repeat(60))
@@ -235,14 +235,14 @@ fn deep_nesting_is_not_indented() {
 }
 
 #[test]
-fn the_first_media_types_count() {
+fn only_the_first_media_types_are_considered() {
     let accept = |others: usize| format!("{}application/json", "text/html,".repeat(others));
     assert!(negotiate_discovery(Some(&accept(MEDIA_TYPES_MAX - 1))).is_ok());
     assert_eq!(negotiate_discovery(Some(&accept(MEDIA_TYPES_MAX))).unwrap_err().reason.code(), 406);
 }
 
 #[test]
-fn qualities_are_read_in_thousandths() {
+fn qualities_are_parsed_in_thousandths() {
     let cases = [("1", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("1.0", 1000), (".3", 300)];
     for (text, expected) in cases {
         assert_eq!(parse_q(text), expected, "{text}");
@@ -253,7 +253,7 @@ fn qualities_are_read_in_thousandths() {
 }
 
 #[test]
-fn yaml_keeps_texts_that_look_like_something_else() {
+fn yaml_quotes_ambiguous_strings() {
     let value = json!({
         "int": i64::MAX, "texts": ["yes", "1.0", "null", "~", "0x1f", "2026-01-01", "a: b", "- x", "", " x ", "é\n\ty", "#"],
         "none": null, "empty": {}, "list": [],
@@ -282,7 +282,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_header_upsets_the_reading(accept in "(?s).*", query in "(?s).*") {
+    fn arbitrary_headers_do_not_panic(accept in "(?s).*", query in "(?s).*") {
         let query = Query::parse(&query.replace('%', "")).unwrap();
         for shape in [ResponseShape::Object, ResponseShape::List, ResponseShape::Watch] {
             let _ = negotiate(Some(&accept), shape, &query);
@@ -292,24 +292,24 @@ proptest! {
     }
 
     #[test]
-    fn almost_headers_do_not_either(accept in "[a-z/*;,=q.0-9 \"]{0,40}") {
+    fn nearly_valid_headers_do_not_panic(accept in "[a-z/*;,=q.0-9 \"]{0,40}") {
         let _ = negotiate_discovery(Some(&accept));
     }
 
     #[test]
-    fn indented_json_is_laid_out_as_everywhere(value in json_value()) {
+    fn indented_json_equals_that_of_serde_json(value in json_value()) {
         let indented = String::from_utf8(indent(value.to_string().as_bytes()).unwrap()).unwrap();
         prop_assert_eq!(&indented, &serde_json::to_string_pretty(&value).unwrap());
         prop_assert_eq!(indent(indented.as_bytes()).unwrap(), indented.as_bytes(), "indenting is idempotent");
     }
 
     #[test]
-    fn indenting_anything_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn indenting_arbitrary_bytes_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         let _ = indent(&bytes);
     }
 
     #[test]
-    fn yaml_says_what_json_said(value in json_value()) {
+    fn yaml_is_equivalent_to_json(value in json_value()) {
         let yaml = to_yaml(&value).unwrap();
         let back: Value = serde_saphyr::from_str(&yaml).unwrap();
         prop_assert_eq!(back, value, "{}", yaml);

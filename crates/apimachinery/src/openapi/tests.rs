@@ -35,7 +35,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
 }
 
 #[test]
-fn every_reference_resolves_and_every_component_is_used() {
+fn references_resolve_and_all_components_are_used() {
     let document = document();
     let mut used = BTreeSet::new();
     walk(&document, &mut |key, value| {
@@ -50,7 +50,7 @@ fn every_reference_resolves_and_every_component_is_used() {
 }
 
 #[test]
-fn a_reference_stands_alone() {
+fn reference_has_no_sibling_keywords() {
     let document = document();
     walk(&document, &mut |_, value| {
         if let Some(map) = value.as_object().filter(|map| map.contains_key("$ref")) {
@@ -60,7 +60,7 @@ fn a_reference_stands_alone() {
 }
 
 #[test]
-fn components_are_named_as_kubernetes_names_them() {
+fn components_have_the_names_of_kubernetes() {
     let document = document();
     let names: Vec<&str> = document["components"]["schemas"].as_object().unwrap().keys().map(String::as_str).collect();
     for name in ["Shelf", "ShelfList", "Book", "BookList"] {
@@ -73,7 +73,7 @@ fn components_are_named_as_kubernetes_names_them() {
 }
 
 #[test]
-fn group_version_kinds_are_lists_on_our_kinds_and_objects_on_operations() {
+fn group_version_kind_is_a_list_on_kinds_and_an_object_on_operations() {
     const GVK: &str = "x-kubernetes-group-version-kind";
     let document = document();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
@@ -93,7 +93,7 @@ fn group_version_kinds_are_lists_on_our_kinds_and_objects_on_operations() {
 }
 
 #[test]
-fn operations_are_those_of_the_verbs_and_their_ids_are_unique() {
+fn operations_match_verbs_and_have_unique_ids() {
     let document = document();
     let listed: Vec<String> = operations(&document)
         .into_iter()
@@ -129,7 +129,7 @@ fn operations_are_those_of_the_verbs_and_their_ids_are_unique() {
 }
 
 #[test]
-fn parameters_of_a_path_are_declared() {
+fn path_parameters_are_declared() {
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
         let mut named: Vec<&str> =
@@ -145,7 +145,7 @@ fn parameters_of_a_path_are_declared() {
 }
 
 #[test]
-fn kubectl_learns_from_patch_what_it_may_send() {
+fn patch_operations_list_media_types_and_parameters() {
     let document = document();
     let patches: Vec<_> = operations(&document).into_iter().filter(|(_, method, _)| *method == "patch").collect();
     assert_eq!(patches.len(), 4);
@@ -165,7 +165,7 @@ fn kubectl_learns_from_patch_what_it_may_send() {
 }
 
 #[test]
-fn a_list_can_be_watched_and_paged() {
+fn list_operation_has_watch_and_paging_parameters() {
     let document = document();
     let list = &document["paths"]["/apis/store.example.com/v1alpha1/books"]["get"];
     let names: Vec<&str> =
@@ -177,7 +177,7 @@ fn a_list_can_be_watched_and_paged() {
 }
 
 #[test]
-fn kinds_can_be_explained() {
+fn kinds_have_descriptions_and_metadata() {
     let document = document();
     let shelf = &document["components"]["schemas"]["com.example.store.v1alpha1.Shelf"];
     assert_eq!(shelf["description"], "A shelf.");
@@ -190,7 +190,7 @@ fn kinds_can_be_explained() {
 }
 
 #[test]
-fn every_type_says_what_it_is() {
+fn every_component_has_description_and_type() {
     let document = document();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         assert!(schema["description"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
@@ -202,7 +202,7 @@ fn every_type_says_what_it_is() {
 }
 
 #[test]
-fn object_metadata_refers_to_its_parts() {
+fn object_meta_refers_to_component_types() {
     let document = document();
     let meta = &document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"];
     let prefix = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -217,7 +217,7 @@ fn object_metadata_refers_to_its_parts() {
 }
 
 #[test]
-fn nothing_is_nullable_and_nothing_is_null() {
+fn document_has_no_nullable_and_no_null() {
     let document = document();
     walk(&document, &mut |key, value| {
         assert_ne!(key, "nullable");
@@ -226,7 +226,7 @@ fn nothing_is_nullable_and_nothing_is_null() {
 }
 
 #[test]
-fn the_root_leads_to_the_document() {
+fn root_document_has_urls_with_hashes() {
     assert_eq!(
         v3_root([("apis/store.example.com/v1alpha1", "AB12")]),
         json!({"paths": {"apis/store.example.com/v1alpha1":

@@ -11,7 +11,7 @@ fn query(text: &str) -> Query {
 }
 
 #[test]
-fn queries_are_decoded() {
+fn query_strings_are_decoded() {
     let query = query("a=1&b=%2F+x&a=2&c&=d&x+y=z");
     assert_eq!(
         (query.get("a"), query.get("b"), query.get("c"), query.get("x")),
@@ -25,7 +25,7 @@ fn queries_are_decoded() {
 }
 
 #[test]
-fn switches_are_off_only_when_absent_zero_or_false() {
+fn boolean_parameters_are_false_only_if_absent_zero_or_false() {
     for (text, expected) in [("", false), ("w=0", false), ("w=FALSE", false), ("w", true), ("w=", true), ("w=no", true)]
     {
         assert_eq!(query(text).flag("w"), expected, "{text}");
@@ -33,7 +33,7 @@ fn switches_are_off_only_when_absent_zero_or_false() {
 }
 
 #[test]
-fn write_options_name_every_bad_one() {
+fn write_options_report_all_errors() {
     let options = WriteOptions::parse(&query("dryRun=All&fieldValidation=Strict&fieldManager=me"), OptionsKind::Patch);
     let options = options.unwrap();
     assert_eq!((options.dry_run, options.field_validation), (true, FieldValidation::Strict));
@@ -50,7 +50,7 @@ fn write_options_name_every_bad_one() {
 }
 
 #[test]
-fn delete_options_come_from_the_body_or_else_from_the_query() {
+fn delete_options_are_read_from_body_or_query() {
     let parse = |body: Option<Value>, text: &str| DeleteOptions::parse(body.as_ref(), &query(text));
     let options =
         parse(Some(json!({"preconditions": {"uid": "u"}, "dryRun": ["All"]})), "propagationPolicy=Bad").unwrap();
@@ -101,7 +101,7 @@ fn delete_options_come_from_the_body_or_else_from_the_query() {
 }
 
 #[test]
-fn list_options_follow_the_table_of_resource_versions() {
+fn list_options_check_resource_version_combinations() {
     for (text, expected) in [
         ("", 0),
         ("resourceVersion=0", 0),
@@ -142,7 +142,7 @@ fn list_options_follow_the_table_of_resource_versions() {
 
 /// Order as in Kubernetes: selector syntax, combinations of parameters, unknown fields.
 #[test]
-fn list_options_are_judged_one_after_the_other() {
+fn list_option_errors_have_the_order_of_kubernetes() {
     let refusal = ListOptions::parse(&query("continue=x&resourceVersion=x"), &fixture::shelf()).unwrap_err();
     assert_eq!(refusal.message, "specifying resource version is not allowed when using continue");
     for (text, expected) in [
@@ -157,7 +157,7 @@ fn list_options_are_judged_one_after_the_other() {
 }
 
 #[test]
-fn list_options_say_what_was_asked() {
+fn list_options_are_parsed() {
     let text =
         "resourceVersion=00&limit=0&continue=&watch=false&timeoutSeconds=7&allowWatchBookmarks=1&labelSelector=a";
     let options = ListOptions::parse(&query(text), &fixture::shelf()).unwrap();
@@ -169,7 +169,7 @@ fn list_options_say_what_was_asked() {
 }
 
 #[test]
-fn a_refused_list_says_which_option_and_why() {
+fn list_option_errors_name_option_and_reason() {
     let refusal = ListOptions::parse(&query("resourceVersionMatch=About"), &fixture::shelf()).unwrap_err();
     let causes: Vec<_> = refusal.details.causes.iter().map(|cause| cause.reason.as_str()).collect();
     assert_eq!(causes, ["FieldValueForbidden", "FieldValueNotSupported"], "both errors are reported");
@@ -180,7 +180,7 @@ fn a_refused_list_says_which_option_and_why() {
 
 proptest! {
     #[test]
-    fn no_query_makes_it_panic(text in "[a-z=&%+0-9A-Zµ.]{0,40}", timeout in "[0-9.hmsuµn]{0,12}") {
+    fn arbitrary_queries_do_not_panic(text in "[a-z=&%+0-9A-Zµ.]{0,40}", timeout in "[0-9.hmsuµn]{0,12}") {
         if let Ok(query) = Query::parse(&text) {
             let _ = ListOptions::parse(&query, &fixture::shelf());
         }
@@ -204,7 +204,7 @@ fn timeouts_are_go_durations() {
 }
 
 #[test]
-fn parameters_are_bounded() {
+fn query_parameters_are_bounded() {
     let parse = |count: usize| Query::parse(&vec!["a=1"; count].join("&"));
     assert!(parse(QUERY_PARAMETERS_MAX).is_ok());
     let refusal = parse(QUERY_PARAMETERS_MAX + 1).unwrap_err();

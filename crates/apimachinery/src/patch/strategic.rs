@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maps_merge_and_so_do_a_few_lists() {
+    fn maps_and_some_lists_are_merged() {
         let mut object = json!({
             "metadata": {
                 "labels": {"a": "1", "b": "2"}, "finalizers": ["x", "y"],
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_any_length_are_merged_in_one_go() {
+    fn long_lists_are_merged_in_linear_time() {
         const COUNT: usize = 20_000;
         let names = |from: usize| -> Vec<String> { (from..from + COUNT).map(|n| format!("f{n}")).collect() };
         let owners = |from: usize| -> Vec<Value> { names(from).into_iter().map(|uid| json!({"uid": uid})).collect() };
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn of_items_that_stand_for_the_same_the_first_is_changed_and_all_are_deleted() {
+    fn first_of_duplicate_items_is_changed_and_all_are_deleted() {
         let list = || json!({"ownerReferences": [{"uid": "1", "n": 1}, {"n": 0}, {"uid": "1", "n": 2}]});
         let merged = |change: Value| {
             let mut object = list();

@@ -11,14 +11,14 @@ fn apply(content_type: &str, patch: &str, to: Value) -> Result<Value, u16> {
 }
 
 #[test]
-fn a_merge_patch_sets_and_removes() {
+fn merge_patch_sets_and_removes_fields() {
     let patched = apply(PATCH_TYPES[1], r#"{"a":null,"b":{"c":1}}"#, json!({"a": 1, "b": {"d": 2}}));
     assert_eq!(patched, Ok(json!({"b": {"c": 1, "d": 2}})));
     assert_eq!(apply(PATCH_TYPES[1], "[]", json!({})), Err(400));
 }
 
 #[test]
-fn a_json_patch_applies_all_or_nothing() {
+fn json_patch_fails_if_one_operation_fails() {
     let patch = r#"[{"op":"test","path":"/a","value":1},{"op":"add","path":"/b","value":2}]"#;
     assert_eq!(apply(PATCH_TYPES[0], patch, json!({"a": 1})), Ok(json!({"a": 1, "b": 2})));
     assert_eq!(apply(PATCH_TYPES[0], patch, json!({"a": 2})), Err(422));
@@ -31,7 +31,7 @@ fn a_json_patch_applies_all_or_nothing() {
 
 /// Deviations of kube-apiserver from the RFC, in both directions.
 #[test]
-fn operations_are_as_lenient_as_those_of_kubernetes() {
+fn json_patch_deviates_from_rfc_like_kubernetes() {
     let check = |operation: &str, expected: Result<Value, u16>| {
         let done = apply(PATCH_TYPES[0], &format!("[{operation}]"), json!({"a": [1, 2], "b": {"~/": null}}));
         assert_eq!(done, expected, "{operation}");
@@ -68,7 +68,7 @@ fn operations_are_as_lenient_as_those_of_kubernetes() {
 }
 
 #[test]
-fn a_failed_operation_is_the_patchs_fault() {
+fn failed_operation_is_an_error_on_field_patch() {
     let patch = Patch::parse(PATCH_TYPES[0], br#"[{"op":"test","path":"/a","value":1}]"#).unwrap();
     let refusal = patch.apply(&json!({"a": 2})).unwrap_err();
     assert_eq!(refusal.details.causes[0].field, "patch");
@@ -76,13 +76,13 @@ fn a_failed_operation_is_the_patchs_fault() {
 }
 
 #[test]
-fn a_merge_patch_that_repeats_a_field_says_so() {
+fn repeated_fields_of_merge_patch_are_reported() {
     let patch = Patch::parse(PATCH_TYPES[1], br#"{"a":1,"b":{"c":1,"c":2}}"#).unwrap();
     assert_eq!(patch.duplicates(), ["b.c"]);
 }
 
 #[test]
-fn growth_and_length_are_bounded() {
+fn json_patch_limits_copied_bytes_and_operations() {
     let check = |operation: &str, times: usize, to: Value, expected: Result<(), u16>| {
         let patch = format!("[{}]", vec![operation; times].join(","));
         assert_eq!(apply(PATCH_TYPES[0], &patch, to).map(drop), expected, "{operation} {times} times");
@@ -105,7 +105,7 @@ fn growth_and_length_are_bounded() {
 }
 
 #[test]
-fn other_patch_types_are_unsupported_not_malformed() {
+fn other_patch_types_are_unsupported() {
     for content_type in ["application/strategic-merge-patch+json", "application/apply-patch+yaml", "text/plain", ""] {
         assert_eq!(apply(content_type, "{}", json!({})), Err(415), "{content_type}");
     }
@@ -122,7 +122,7 @@ fn operation() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_patch_makes_it_panic(operations in prop::collection::vec(operation(), 0..12), body in any::<Vec<u8>>()) {
+    fn arbitrary_patches_do_not_panic(operations in prop::collection::vec(operation(), 0..12), body in any::<Vec<u8>>()) {
         let _ = apply(PATCH_TYPES[0], &json!(operations).to_string(), json!({"a": [1, {"b": 2}]}));
         for patch_type in PATCH_TYPES {
             drop(Patch::parse(patch_type, &body));
@@ -131,7 +131,7 @@ proptest! {
 }
 
 #[test]
-fn a_json_patch_may_have_as_many_operations_as_it_may() {
+fn json_patch_may_have_the_maximum_of_operations() {
     let operation =
         |n: usize| json!({"op": "add", "path": format!("/data/key-{}", n % 100), "value": format!("value-{n}")});
     let patch: Value = (0..OPERATIONS_MAX).map(operation).collect();
@@ -140,7 +140,7 @@ fn a_json_patch_may_have_as_many_operations_as_it_may() {
 }
 
 #[test]
-fn shifted_items_are_bounded() {
+fn json_patch_limits_shifted_list_items() {
     let items = ITEMS_SHIFTED_MAX / 100;
     let list = |count: usize| json!({"a": vec![0; count]});
     for operations in [
@@ -158,7 +158,7 @@ fn shifted_items_are_bounded() {
 }
 
 #[test]
-fn what_a_patch_makes_is_no_larger_than_a_body_may_be() {
+fn patch_result_has_the_size_limit_of_a_body() {
     let full: Value = vec![json!([0]); 90_000].into();
     for (content_type, patch) in
         [(PATCH_TYPES[0], json!([{"op": "add", "path": "/b", "value": &full}])), (PATCH_TYPES[1], json!({"b": &full}))]

@@ -34,7 +34,7 @@ fn describe(target: &ResourceTarget) -> String {
 }
 
 #[test]
-fn methods_are_known_by_name() {
+fn methods_are_parsed_in_upper_case() {
     assert_eq!(Method::parse("GET"), Some(Method::Get));
     assert_eq!(Method::parse("DELETE"), Some(Method::Delete));
     assert_eq!(Method::parse("get"), None);
@@ -42,7 +42,7 @@ fn methods_are_known_by_name() {
 }
 
 #[test]
-fn paths_of_cluster_scoped_kinds() {
+fn cluster_scoped_paths_are_parsed() {
     let base = "/apis/g.io/v1/shelves";
     check(Method::Get, base, &expect!["list g.io/v1 shelves"]);
     check(Method::Head, base, &expect!["list g.io/v1 shelves"]);
@@ -58,7 +58,7 @@ fn paths_of_cluster_scoped_kinds() {
 }
 
 #[test]
-fn paths_of_kinds_in_namespaces() {
+fn namespaced_paths_are_parsed() {
     let base = "/apis/g.io/v1/namespaces/n/books";
     check(Method::Get, base, &expect!["list g.io/v1 books ns=n"]);
     check(Method::Get, &format!("{base}/a"), &expect!["get g.io/v1 books ns=n name=a"]);
@@ -69,7 +69,7 @@ fn paths_of_kinds_in_namespaces() {
 }
 
 #[test]
-fn the_core_group_and_its_namespaces() {
+fn core_group_and_namespace_paths_are_parsed() {
     check(Method::Get, "/api/v1/events", &expect!["list /v1 events"]);
     check(Method::Get, "/api/v1/namespaces", &expect!["list /v1 namespaces"]);
     check(Method::Get, "/api/v1/namespaces/n", &expect!["get /v1 namespaces ns=n name=n"]);
@@ -78,7 +78,7 @@ fn the_core_group_and_its_namespaces() {
 }
 
 #[test]
-fn watches_by_parameter_and_by_path() {
+fn watch_is_recognized_by_parameter_and_path() {
     check(Method::Get, "/apis/g.io/v1/books?watch=true", &expect!["watch g.io/v1 books"]);
     check(Method::Get, "/apis/g.io/v1/books?watch", &expect!["watch g.io/v1 books"]);
     check(Method::Get, "/apis/g.io/v1/books?watch=False", &expect!["list g.io/v1 books"]);
@@ -95,7 +95,7 @@ fn watches_by_parameter_and_by_path() {
 }
 
 #[test]
-fn a_field_selector_may_give_the_name() {
+fn field_selector_on_name_sets_the_name() {
     let base = "/apis/g.io/v1/books";
     check(Method::Get, &format!("{base}?fieldSelector=metadata.name=x"), &expect!["list g.io/v1 books name=x"]);
     check(Method::Get, &format!("{base}?fieldSelector=metadata.name%3Dx"), &expect!["list g.io/v1 books name=x"]);
@@ -124,7 +124,7 @@ fn a_field_selector_may_give_the_name() {
 }
 
 #[test]
-fn other_paths_are_paths() {
+fn other_paths_are_non_resource_paths() {
     check(Method::Get, "/", &expect!["get path /"]);
     check(Method::Get, "", &expect!["get path /"]);
     check(Method::Head, "/healthz", &expect!["get path /healthz"]);
@@ -137,7 +137,7 @@ fn other_paths_are_paths() {
 }
 
 #[test]
-fn names_that_no_path_can_carry_are_refused() {
+fn names_invalid_in_paths_are_rejected() {
     let base = "/apis/g.io/v1/books";
     check(Method::Get, &format!("{base}/."), &expect![[r#"400 Name parameter invalid: ".": may not be '.'"#]]);
     check(Method::Get, &format!("{base}/%2e%2E"), &expect![[r#"400 Name parameter invalid: "..": may not be '..'"#]]);
@@ -159,7 +159,7 @@ fn names_that_no_path_can_carry_are_refused() {
 }
 
 #[test]
-fn bad_encodings_are_refused() {
+fn malformed_percent_encoding_is_rejected() {
     for path in ["/apis/g.io/v1/books/%", "/%zz", "/%4", "/%+1", "/a%00", "/%ff", "/a%0Ab"] {
         check(Method::Get, path, &expect!["400 the path of the request is not valid percent-encoded UTF-8"]);
     }
@@ -167,7 +167,7 @@ fn bad_encodings_are_refused() {
 }
 
 #[test]
-fn nothing_lies_below_a_subresource() {
+fn paths_longer_than_a_subresource_are_not_found() {
     check(
         Method::Get,
         "/apis/g.io/v1/books/a/status/x",
@@ -177,7 +177,7 @@ fn nothing_lies_below_a_subresource() {
 
 proptest! {
     #[test]
-    fn no_path_upsets_the_reading(path in "(?s).*", selector in "(?s).*") {
+    fn arbitrary_paths_do_not_panic(path in "(?s).*", selector in "(?s).*") {
         let query = Query::parse(&format!("watch=1&fieldSelector={}", selector.replace(['%', '&', '+'], ""))).unwrap();
         let _ = RequestInfo::parse(Method::Get, &path, &query);
         let _ = RequestInfo::parse(Method::Get, &format!("/apis/g/v/{path}"), &query);
@@ -186,7 +186,7 @@ proptest! {
 
     /// A user authorized for one name must not read other objects.
     #[test]
-    fn the_name_that_is_authorised_is_the_name_that_is_selected(
+    fn authorized_name_equals_selected_name(
         selector in "((metadata\\.name|spec\\.colour)(=|==|!=)[a-c.=,\\\\]{0,3},?){0,3}"
     ) {
         if let Ok(selected) = FieldSelector::parse(&selector) {
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn no_name_that_is_read_could_be_another_path(name in "[a-z./%2eEfF]{1,8}") {
+    fn parsed_names_are_valid_path_segments(name in "[a-z./%2eEfF]{1,8}") {
         if let Ok(RequestInfo { target: Target::Resource(target), .. }) =
             parse(Method::Get, &format!("/apis/g.io/v1/books/{name}"))
         {

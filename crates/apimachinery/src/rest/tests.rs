@@ -117,7 +117,7 @@ fn refused(result: Result<Decision, StatusError>) -> (u16, String) {
 }
 
 #[test]
-fn a_created_object_has_what_the_server_sets_and_nothing_that_the_body_may_not() {
+fn created_object_has_system_metadata_and_no_status() {
     let desk = Desk::with(json!({
         "metadata": {"name": "a", "uid": "mine", "generation": 9, "creationTimestamp": "2000-01-01T00:00:00Z"},
         "spec": {"colour": "red"}, "status": {"books": 3},
@@ -141,7 +141,7 @@ fn a_created_object_has_what_the_server_sets_and_nothing_that_the_body_may_not()
 }
 
 #[test]
-fn creation_is_refused_for_what_the_body_says() {
+fn create_with_invalid_body_is_rejected() {
     let create = |body: Value| refused(Desk(None).create(body));
     assert_eq!(create(json!({"metadata": {"name": "a", "resourceVersion": "1"}})).0, 400);
     assert_eq!(create(json!({"apiVersion": "other/v1"})).0, 400);
@@ -155,14 +155,14 @@ fn creation_is_refused_for_what_the_body_says() {
 }
 
 #[test]
-fn a_taken_name_is_already_there() {
+fn create_of_existing_name_is_already_exists() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let (code, message) = refused(desk.create(json!({"metadata": {"name": "a"}})));
     assert_eq!((code, message.as_str()), (409, "shelves.store.example.com \"a\" already exists"));
 }
 
 #[test]
-fn unknown_and_repeated_fields_are_met_as_asked() {
+fn field_validation_controls_unknown_and_duplicate_fields() {
     let body = decode(None, br#"{"metadata":{"name":"a"},"spec":{"color":1,"colour":"b","colour":"c"}}"#).unwrap();
     let create = |field_validation| {
         let decoded = fixture::decoded(&fixture::shelf(), body.clone(), field_validation);
@@ -178,7 +178,7 @@ fn unknown_and_repeated_fields_are_met_as_asked() {
 }
 
 #[test]
-fn a_replacement_names_the_version_that_it_replaces() {
+fn replace_requires_current_resource_version() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let body =
         |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}, "spec": {"colour": "blue"}});
@@ -191,7 +191,7 @@ fn a_replacement_names_the_version_that_it_replaces() {
 }
 
 #[test]
-fn a_version_inside_a_patch_is_a_lock() {
+fn resource_version_in_patch_is_a_precondition() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     assert_eq!(refused(desk.merge(json!({"metadata": {"resourceVersion": "9"}, "spec": {"colour": "x"}}))).0, 409);
     assert_eq!(refused(desk.merge(json!({"metadata": {"uid": "other"}}))).0, 422);
@@ -201,7 +201,7 @@ fn a_version_inside_a_patch_is_a_lock() {
 }
 
 #[test]
-fn a_change_of_nothing_is_no_write() {
+fn update_without_changes_is_no_write() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let decision = desk.merge(json!({"spec": {"colour": "red"}, "metadata": {"generation": 5}})).unwrap();
     assert!(matches!(decision.answer, WriteResult::Unchanged(_)) && decision.writes.is_empty());
@@ -210,7 +210,7 @@ fn a_change_of_nothing_is_no_write() {
 }
 
 #[test]
-fn each_path_writes_its_own_part() {
+fn main_resource_and_status_write_only_their_part() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let patch = json!({"spec": {"colour": "blue"}, "status": {"books": 3}, "metadata": {"labels": {"a": "b"}}});
     desk.patch(Patch::Merge(patch.clone().into()), Some(Subresource::Status)).unwrap();
@@ -222,7 +222,7 @@ fn each_path_writes_its_own_part() {
 }
 
 #[test]
-fn finalizers_hold_a_deletion_until_the_last_is_gone() {
+fn finalizers_delay_deletion_until_last_is_removed() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a", "finalizers": ["e.x/a"]}}));
     desk.delete(DeleteOptions::default()).unwrap();
     let meta = &desk.now()["metadata"];
@@ -238,7 +238,7 @@ fn finalizers_hold_a_deletion_until_the_last_is_gone() {
 }
 
 #[test]
-fn what_becomes_of_dependents_is_left_to_the_collector() {
+fn delete_sets_garbage_collection_finalizers() {
     use Propagation::{Background, Foreground, Orphan};
     // Finalizers before the delete, propagation policy, finalizers after it; null: the object is deleted or has none.
     for (present, propagation, left) in [
@@ -267,7 +267,7 @@ fn what_becomes_of_dependents_is_left_to_the_collector() {
 }
 
 #[test]
-fn a_deletion_has_preconditions_and_says_what_it_deleted() {
+fn delete_checks_preconditions_and_returns_details() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let mut delete = |options| {
         let refusal = desk.delete(options).unwrap_err();
@@ -286,7 +286,7 @@ fn a_deletion_has_preconditions_and_says_what_it_deleted() {
 }
 
 #[test]
-fn a_body_must_be_of_the_object_that_the_path_names() {
+fn body_must_match_object_of_path() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let body = |more: Value| {
         let mut meta = json!({"name": "a", "resourceVersion": "1"});
@@ -322,7 +322,7 @@ fn a_body_must_be_of_the_object_that_the_path_names() {
 }
 
 #[test]
-fn a_change_to_another_kind_is_refused_unless_it_is_of_the_status() {
+fn change_of_kind_is_rejected_except_in_status() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let version = "store.example.com/v1alpha1";
     let body =
@@ -342,7 +342,7 @@ fn a_change_to_another_kind_is_refused_unless_it_is_of_the_status() {
 }
 
 #[test]
-fn the_part_that_a_status_does_not_write_is_not_judged() {
+fn status_update_ignores_errors_outside_status() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let mut write = |patch: Value| desk.patch(Patch::Merge(patch.into()), Some(Subresource::Status));
     let body = json!({"spec": {"colour": 1, "x": 1}, "metadata": {"labels": {"-": ""}}, "status": {"books": 3}});
@@ -352,7 +352,7 @@ fn the_part_that_a_status_does_not_write_is_not_judged() {
 }
 
 #[test]
-fn a_status_that_is_dropped_is_not_judged() {
+fn dropped_status_is_not_validated() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     desk.merge(json!({"status": {"books": "many"}})).unwrap();
     assert_eq!(refused(desk.merge(json!({"status": {"books": "many"}, "spec": {"colour": 1}}))).0, 422);
@@ -360,7 +360,7 @@ fn a_status_that_is_dropped_is_not_judged() {
 }
 
 #[test]
-fn what_was_noticed_is_told_with_a_refusal_too() {
+fn errors_carry_decode_warnings() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let expected = ["unknown field \"spec.x\""];
     let body = json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"x": 1}});
@@ -372,7 +372,7 @@ fn what_was_noticed_is_told_with_a_refusal_too() {
 }
 
 #[test]
-fn a_patch_that_makes_no_sense_is_refused_if_there_is_something_to_patch() {
+fn malformed_patch_of_missing_object_is_not_found() {
     let change = || UpdateOperation::MalformedPatch(StatusError::bad_request("no sense"));
     assert_eq!(refused(Desk(None).update(change(), None)).0, 404);
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
@@ -380,7 +380,7 @@ fn a_patch_that_makes_no_sense_is_refused_if_there_is_something_to_patch() {
 }
 
 #[test]
-fn owners_that_are_named_twice_are_warned_about() {
+fn duplicate_owner_references_cause_a_warning() {
     let owner = json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"});
     let twice = json!({"name": "a", "ownerReferences": [owner, owner]});
     let mut desk = Desk(None);
@@ -394,13 +394,13 @@ fn owners_that_are_named_twice_are_warned_about() {
 }
 
 #[test]
-fn a_replacement_for_another_place_is_refused_even_if_there_is_nothing() {
+fn replace_checks_name_before_existence() {
     let replace = |name: &str| refused(Desk(None).replace(json!({"metadata": {"name": name, "resourceVersion": "1"}})));
     assert_eq!((replace("a").0, replace("b").0), (404, 400));
 }
 
 #[test]
-fn another_namespace_than_the_paths_is_refused() {
+fn namespace_in_body_must_match_path() {
     let registry = fixture::registry();
     let book = registry.get("books").unwrap();
     let schema = Schema::for_resource(book.resource());
@@ -420,7 +420,7 @@ fn another_namespace_than_the_paths_is_refused() {
 }
 
 #[test]
-fn the_server_keeps_what_is_its_own() {
+fn update_cannot_change_system_metadata() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     let before = desk.now();
     let patch = json!({"metadata": {
@@ -431,7 +431,7 @@ fn the_server_keeps_what_is_its_own() {
 }
 
 #[test]
-fn managed_fields_are_kept_taken_or_reset() {
+fn managed_fields_are_ignored_on_create_and_replaced_on_update() {
     let entry = |manager: &str| {
         json!({
             "manager": manager, "operation": "Update", "apiVersion": "store.example.com/v1alpha1",
@@ -463,7 +463,7 @@ fn managed_fields_are_kept_taken_or_reset() {
 }
 
 #[test]
-fn what_a_patch_leads_to_is_checked_like_a_body() {
+fn patch_result_is_validated_like_a_body() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}}));
     let strict = |patch: &str| {
         let patch = Patch::parse("application/merge-patch+json", patch.as_bytes()).unwrap();
@@ -484,14 +484,14 @@ fn what_a_patch_leads_to_is_checked_like_a_body() {
 }
 
 #[test]
-fn a_removed_field_is_a_change_of_the_desired_state() {
+fn removed_field_increments_generation() {
     let mut desk = Desk::with(json!({"metadata": {"name": "a"}, "spec": {"colour": "red"}}));
     desk.merge(json!({"spec": null})).unwrap();
     assert_eq!((&desk.now()["spec"], &desk.now()["metadata"]["generation"]), (&Value::Null, &json!(2)));
 }
 
 #[test]
-fn faults_of_types_metadata_and_kind_come_in_one_answer() {
+fn type_and_metadata_errors_are_reported_together() {
     let body = json!({"metadata": {"name": "a", "labels": {"-": "x"}}, "spec": {"colour": 1}});
     let refusal = Desk(None).create(body).unwrap_err();
     let fields: Vec<_> = refusal.details.causes.iter().map(|cause| cause.field.as_str()).collect();

@@ -14,7 +14,7 @@ fn labels(text: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn label_selectors_match_what_they_say() {
+fn label_selectors_match_labels() {
     for (selector, of, expected) in [
         ("", "a=1", true),
         ("a=1", "a=1", true),
@@ -55,7 +55,7 @@ fn malformed_label_selectors_are_bad_requests() {
 }
 
 #[test]
-fn a_label_selector_in_json_names_every_fault() {
+fn json_label_selector_reports_all_errors() {
     let good =
         json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "In", "values": ["2"]}]});
     let selector = LabelSelector::from_json(&good, &Path::new("s")).unwrap();
@@ -84,7 +84,7 @@ fn a_label_selector_in_json_names_every_fault() {
 }
 
 #[test]
-fn a_label_selector_in_json_has_the_types_that_it_must_have() {
+fn json_label_selector_types_are_checked() {
     let paths = |selector: serde_json::Value| match LabelSelector::from_json(&selector, &Path::new("s")) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(|error| error.path.to_string()).collect(),
@@ -106,7 +106,7 @@ fn object() -> Object {
 }
 
 #[test]
-fn field_selectors_match_what_they_say() {
+fn field_selectors_match_fields() {
     for (selector, expected) in [
         ("", true),
         ("metadata.name=n", true),
@@ -123,7 +123,7 @@ fn field_selectors_match_what_they_say() {
 }
 
 #[test]
-fn an_unknown_field_is_refused_with_the_known_ones() {
+fn unknown_field_is_rejected_with_list_of_supported_ones() {
     let check =
         |selector, resource: Resource| FieldSelector::parse(selector).unwrap().for_resource(&resource).map(drop);
     let refusal = check("spec.size=1", fixture::shelf()).unwrap_err();
@@ -136,7 +136,7 @@ fn an_unknown_field_is_refused_with_the_known_ones() {
 }
 
 #[test]
-fn requirements_are_bounded() {
+fn selector_requirements_are_bounded() {
     let labels = |count: usize| LabelSelector::parse(&vec!["a"; count].join(","));
     let fields = |count: usize| FieldSelector::parse(&vec!["metadata.name=a"; count].join(","));
     assert!(labels(REQUIREMENTS_MAX).is_ok() && fields(REQUIREMENTS_MAX).is_ok());
@@ -148,7 +148,7 @@ fn requirements_are_bounded() {
 
 proptest! {
     #[test]
-    fn no_text_makes_a_parser_panic_and_what_is_printed_parses_back(text in "[a-c=!,()<>\\\\ .0-9innot]{0,24}") {
+    fn arbitrary_selectors_do_not_panic_and_valid_ones_round_trip(text in "[a-c=!,()<>\\\\ .0-9innot]{0,24}") {
         if let Ok(selector) = LabelSelector::parse(&text) {
             prop_assert_eq!(LabelSelector::parse(&selector.to_string()).unwrap(), selector);
         }

@@ -31,7 +31,7 @@ fn rows(objects: &[Object], include: IncludeObject) -> Value {
 }
 
 #[test]
-fn cells_stand_under_their_columns() {
+fn table_has_columns_and_cells() {
     let table = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, false, now(), true);
     assert_eq!(table["kind"], "Table");
     assert_eq!(table["apiVersion"], "meta.k8s.io/v1");
@@ -62,7 +62,7 @@ fn cells_stand_under_their_columns() {
 }
 
 #[test]
-fn what_is_missing_is_null_and_what_fits_no_column_is_too() {
+fn missing_and_mistyped_values_are_null_cells() {
     let bare = fixture::object(json!({"metadata": {"name": "b"}}));
     assert_eq!(
         rows(&[bare], IncludeObject::None)[0]["cells"],
@@ -80,7 +80,7 @@ fn what_is_missing_is_null_and_what_fits_no_column_is_too() {
 }
 
 #[test]
-fn a_row_says_of_its_object_what_was_asked() {
+fn include_object_controls_the_row_object() {
     let partial = json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",
@@ -93,21 +93,21 @@ fn a_row_says_of_its_object_what_was_asked() {
 }
 
 #[test]
-fn later_events_of_a_watch_have_no_columns() {
+fn later_watch_events_have_no_column_definitions() {
     let later = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, false, now(), false);
     assert_eq!(later.get("columnDefinitions"), Some(&Value::Null));
     assert_eq!(later["rows"].as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn old_clients_are_answered_in_their_version() {
+fn v1beta1_tables_are_supported() {
     let old = table(&fixture::shelf(), &[shelf()], &meta(), IncludeObject::Metadata, true, now(), true);
     assert_eq!(old["apiVersion"], "meta.k8s.io/v1beta1");
     assert_eq!(old["rows"][0]["object"]["apiVersion"], "meta.k8s.io/v1beta1");
 }
 
 #[test]
-fn ages_are_written_as_kubectl_writes_them() {
+fn ages_have_the_format_of_kubectl() {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
@@ -146,7 +146,7 @@ fn ages_are_written_as_kubectl_writes_them() {
 
 proptest! {
     #[test]
-    fn every_span_has_an_age(seconds: i64) {
+    fn every_duration_can_be_formatted(seconds: i64) {
         prop_assert!(human_duration(seconds).len() <= 20);
     }
 }

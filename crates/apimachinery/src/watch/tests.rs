@@ -13,20 +13,20 @@ fn started(query: &str) -> Start {
 const WATCH_LIST: &str = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
 
 #[test]
-fn a_watch_without_a_version_begins_with_what_there_is() {
+fn watch_without_version_starts_with_current_objects() {
     assert_eq!(started("watch=1"), Start::Initial { not_older_than: None, bookmark: false });
     assert_eq!(started("watch=1&resourceVersion="), Start::Initial { not_older_than: None, bookmark: false });
     assert_eq!(started("watch=1&resourceVersion=0"), Start::Initial { not_older_than: Some(0), bookmark: false });
 }
 
 #[test]
-fn a_watch_from_a_version_begins_after_it() {
+fn watch_from_version_starts_after_it() {
     assert_eq!(started("watch=1&resourceVersion=7"), Start::After(7));
     assert_eq!(started("watch=1&resourceVersion=7&allowWatchBookmarks=true"), Start::After(7));
 }
 
 #[test]
-fn a_watch_list_ends_its_initial_events_with_a_bookmark() {
+fn watch_list_ends_initial_events_with_a_bookmark() {
     let bookmarks = format!("{WATCH_LIST}&allowWatchBookmarks=true");
     assert_eq!(started(&bookmarks), Start::Initial { not_older_than: None, bookmark: true });
     let any = format!("{bookmarks}&resourceVersion=0");
@@ -37,7 +37,7 @@ fn a_watch_list_ends_its_initial_events_with_a_bookmark() {
 }
 
 #[test]
-fn a_watch_that_wants_no_initial_events_begins_now_or_where_it_says() {
+fn watch_without_initial_events_starts_now_or_at_version() {
     let none = "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
     assert_eq!(started(none), Start::Now);
     assert_eq!(started(&format!("{none}&resourceVersion=0")), Start::Now);
@@ -54,7 +54,7 @@ fn book(colour: &str, genre: &str) -> Object {
 }
 
 #[test]
-fn a_filter_turns_changes_into_what_is_seen_of_them() {
+fn filter_maps_changes_to_events() {
     let red = Filter {
         fields: FieldSelector::parse("spec.colour=red").unwrap(),
         labels: LabelSelector::parse("genre=noir").unwrap(),
@@ -81,21 +81,21 @@ fn a_filter_turns_changes_into_what_is_seen_of_them() {
 }
 
 #[test]
-fn who_goes_out_of_sight_is_seen_as_last_seen_at_the_new_version() {
+fn deleted_object_has_the_revision_of_the_deletion() {
     let mut expected = book("red", "noir");
     expected.metadata.resource_version = "9".to_owned();
     assert_eq!(last_seen(&book("red", "noir"), 9), expected);
 }
 
 #[test]
-fn an_event_is_one_line() {
+fn event_is_encoded_as_one_line() {
     assert_eq!(encode_event(EventType::Added, b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
     let types = [EventType::Modified, EventType::Deleted, EventType::Bookmark, EventType::Error];
     assert_eq!(types.map(EventType::as_str), ["MODIFIED", "DELETED", "BOOKMARK", "ERROR"]);
 }
 
 #[test]
-fn bookmarks_are_of_the_kind_that_is_watched() {
+fn bookmark_has_the_watched_kind() {
     let with = bookmark(&fixture::book(), 123, true).to_value();
     assert_eq!(
         with,
@@ -107,7 +107,7 @@ fn bookmarks_are_of_the_kind_that_is_watched() {
 }
 
 #[test]
-fn lost_history_is_said_in_the_words_of_kubernetes() {
+fn expired_watch_error_has_kubernetes_wording() {
     let status: Value = serde_json::to_value(expired(5, 100)).unwrap();
     assert_eq!(
         status,

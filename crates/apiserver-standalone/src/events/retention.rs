@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn event_ends_an_hour_after_it_was_last_written() {
+    fn event_expires_an_hour_after_its_last_write() {
         let mut index = RetentionIndex::new(9, 900);
         index.put("events/p/n/a", entry(1, 10, 100));
         index.put("events/p/n/b", entry(2, 10, 200));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_a_namespace_are_bounded_in_number_and_bytes() {
+    fn events_of_a_namespace_are_limited_in_number_and_bytes() {
         let mut index = RetentionIndex::new(3, 100);
         for (revision, name) in ["a", "b", "c", "d"].iter().enumerate() {
             index.put(&format!("events/p/n/{name}"), entry(revision as u64, 10, 0));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_the_future_does_not_keep_an_event() {
+    fn event_times_in_the_future_are_ignored_for_expiry() {
         let event = |last: &str| {
             Object::from_value(json!({
                 "metadata": {"name": "a", "creationTimestamp": "1970-01-01T00:01:40Z"}, "lastTimestamp": last,

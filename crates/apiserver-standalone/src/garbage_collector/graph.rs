@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_freed_by_the_last_that_blocks_it() {
+    fn owner_is_unblocked_when_its_last_blocking_dependent_is_removed() {
         let mut graph = Graph::default();
         graph.put("o", &object("1", &[], true));
         for key in ["a", "b"] {

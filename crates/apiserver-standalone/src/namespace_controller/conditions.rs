@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn time_of_a_condition_moves_with_its_status_alone() {
+    fn condition_transition_time_changes_only_with_status() {
         let finalizer = |name: &str| left(&[name.to_owned()]);
         let foreign = json!({ "type": "Mine", "status": "True" });
         let first = updated(&namespace(vec![foreign.clone()]), &finalizer("a"), &[], time(1)).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_in_order() {
+    fn condition_lists_deletion_errors_in_order() {
         let mut left = left(&[]);
         left.refused("b is refused".to_owned());
         left.refused("a is refused".to_owned());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn finalizers_beyond_the_limit_are_not_named() {
+    fn condition_names_finalizers_up_to_the_limit() {
         let names: Vec<_> = (0..=CONDITION_FINALIZERS_MAX).map(|index| format!("example.com/{index:03}")).collect();
         let conditions = updated(&namespace(Vec::new()), &left(&names), &[], time(1)).unwrap();
         let message = condition(&conditions, "NamespaceFinalizersRemaining")["message"].as_str().unwrap();

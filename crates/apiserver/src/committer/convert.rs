@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusal_says_that_nothing_was_written_only_where_that_is_certain() {
+    fn commit_error_says_nothing_was_written_only_if_certain() {
         let precondition = || Error::Precondition { key: Key::new("k").unwrap(), expected: None, found: None };
         let (compacted, future) = (Revision(1), Revision(2));
         for (error, is_certain) in [

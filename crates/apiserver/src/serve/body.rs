@@ -94,7 +94,7 @@ mod tests {
     use super::{super::deadlines::ConnectionDeadlines, *};
 
     #[tokio::test]
-    async fn a_long_answer_goes_out_in_pieces() {
+    async fn long_response_is_sent_in_pieces() {
         let bytes: Bytes = (0..=250).cycle().take(3 * limits::PIECE_BYTES_MAX + 7).collect();
         let deadlines = ConnectionDeadlines::new(true);
         let delivery = Arc::new(Delivery::default());

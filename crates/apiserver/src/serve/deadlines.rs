@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resets_are_earned_with_time() {
+    fn reset_budget_refills_over_time() {
         let start = Instant::now();
         let mut bucket = TokenBucket::full(start);
         (0..limits::RESETS_BURST).for_each(|_| bucket.take(start));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_holds_no_more_than_a_burst() {
+    fn reset_budget_never_exceeds_the_burst() {
         let start = Instant::now();
         let mut bucket = TokenBucket::full(start);
         let later = start + Duration::from_hours(24);

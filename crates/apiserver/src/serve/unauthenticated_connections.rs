@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_gives_way() {
+    fn oldest_unauthenticated_connection_is_closed_over_the_limit() {
         let all = Arc::new(UnauthenticatedConnections::new(3));
         let mut open: Vec<_> = (0..3).map(|_| all.enter()).collect();
         assert_eq!(gave_way(&open), Vec::<usize>::new());

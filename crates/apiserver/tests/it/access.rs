@@ -23,7 +23,7 @@ struct User {
 
 impl User {
     async fn with_token(server: &TestServer, token: &str) -> Self {
-        let client = Client::connect_as(Who::Nobody, server.address, true).await;
+        let client = Client::connect_as(Who::Anonymous, server.address, true).await;
         Self { client, headers: vec![("authorization", format!("Bearer {token}"))] }
     }
 
@@ -103,7 +103,7 @@ fn message(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_token_says_who_asks() {
+async fn bearer_token_identifies_the_user() {
     let server = standalone().await;
     let jane = User::with_token(&server, "jane-s-token").await;
     let groups = ["readers", "writers", "system:authenticated"];
@@ -117,7 +117,7 @@ async fn a_token_says_who_asks() {
 }
 
 #[tokio::test]
-async fn a_right_holds_from_the_answer_on_that_gave_it_until_the_one_that_took_it() {
+async fn rbac_change_applies_to_the_next_request() {
     let server = standalone().await;
     let jane = User::with_token(&server, "jane-s-token").await;
     let refused = jane.post(BOOKS, &book("x", "a")).await;
@@ -144,7 +144,7 @@ async fn a_right_holds_from_the_answer_on_that_gave_it_until_the_one_that_took_i
 }
 
 #[tokio::test]
-async fn a_path_can_be_allowed() {
+async fn rule_can_allow_non_resource_urls() {
     let server = standalone().await;
     let joe = User::with_token(&server, "joe-s-token").await;
     assert_eq!(joe.get("/metrics").await, 403);
@@ -158,7 +158,7 @@ async fn a_path_can_be_allowed() {
 }
 
 #[tokio::test]
-async fn an_apply_that_creates_must_be_allowed_as_a_create_too() {
+async fn apply_that_creates_needs_the_create_permission() {
     let server = standalone().await;
     let jane = User::with_token(&server, "jane-s-token").await;
     server.create(&in_attic("roles"), &role("patcher", &on_books(&["patch"]))).await;
@@ -180,7 +180,7 @@ async fn an_apply_that_creates_must_be_allowed_as_a_create_too() {
 }
 
 #[tokio::test]
-async fn nobody_gives_what_they_do_not_have() {
+async fn granting_permissions_that_the_caller_lacks_is_403() {
     let server = standalone().await;
     let (jane, roles) = (User::with_token(&server, "jane-s-token").await, in_attic("roles"));
     server.bind("admin", "jane").await;
@@ -218,13 +218,13 @@ async fn nobody_gives_what_they_do_not_have() {
         "{}",
         message(&refused)
     );
-    let missing = jane.post(&bindings, &binding("jane", ("Role", "nobody-s"), "jane")).await;
-    let words = "roles.rbac.authorization.k8s.io \"nobody-s\" not found";
+    let missing = jane.post(&bindings, &binding("jane", ("Role", "missing"), "jane")).await;
+    let words = "roles.rbac.authorization.k8s.io \"missing\" not found";
     assert_eq!((missing.status, message(&missing).as_str()), (404, words));
 }
 
 #[tokio::test]
-async fn to_give_can_be_a_right_of_its_own() {
+async fn escalate_and_bind_allow_granting_missing_permissions() {
     let server = standalone().await;
     let joe = User::with_token(&server, "joe-s-token").await;
     let on = |resource: &str, verbs: &[&str], names: &[&str]| {
@@ -253,7 +253,7 @@ async fn to_give_can_be_a_right_of_its_own() {
 }
 
 #[tokio::test]
-async fn who_may_give_by_one_name_does_not_create_it() {
+async fn escalate_with_resource_name_does_not_allow_create() {
     let server = standalone().await;
     let joe = User::with_token(&server, "joe-s-token").await;
     let on_roles = |verbs: &[&str], names: &[&str]| {
@@ -275,7 +275,7 @@ async fn who_may_give_by_one_name_does_not_create_it() {
 }
 
 #[tokio::test]
-async fn bad_roles_and_bindings_are_refused_with_every_fault() {
+async fn invalid_roles_and_bindings_report_all_field_errors() {
     let server = standalone().await;
     let faults = async |path: &str, body: Value| -> Vec<String> {
         let answer = server.client.send(Method::POST, path, &body).await;
@@ -338,13 +338,13 @@ async fn bad_roles_and_bindings_are_refused_with_every_fault() {
 }
 
 #[tokio::test]
-async fn what_kinds_of_kubernetes_own_do_not_show_is_not_there() {
+async fn built_in_kinds_have_no_generation_and_no_empty_subjects() {
     let server = standalone().await;
     let bindings = in_attic("rolebindings");
-    let mut nobody = binding("view", ("ClusterRole", "view"), "jane");
-    nobody["subjects"] = json!([]);
-    let name = name(&nobody).to_owned();
-    server.create(&bindings, &nobody).await;
+    let mut unbound = binding("view", ("ClusterRole", "view"), "jane");
+    unbound["subjects"] = json!([]);
+    let name = name(&unbound).to_owned();
+    server.create(&bindings, &unbound).await;
     let path = format!("{bindings}/{name}");
     let change =
         json!({ "metadata": { "finalizers": ["example.com/x"] }, "subjects": [{ "kind": "User", "name": "joe" }] });
@@ -365,7 +365,7 @@ async fn what_kinds_of_kubernetes_own_do_not_show_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
+async fn binding_defaults_api_groups_and_has_an_immutable_role_ref() {
     let server = standalone().await;
     server.bind("view", "jane").await;
     let path = format!("{}/view-jane", in_attic("rolebindings"));
@@ -390,7 +390,7 @@ async fn a_binding_names_its_groups_by_itself_and_keeps_its_role() {
 }
 
 #[tokio::test]
-async fn the_roles_that_everybody_expects_are_there() {
+async fn default_roles_are_created_at_start_and_changes_kept() {
     let store = FaultInjectingStore::new();
     let first = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
     let names = async |server: &TestServer, plural: &str| -> Vec<String> {
@@ -416,7 +416,7 @@ async fn the_roles_that_everybody_expects_are_there() {
 }
 
 #[tokio::test]
-async fn questions_are_answered_by_the_rules() {
+async fn self_subject_reviews_follow_the_rbac_rules() {
     let server = standalone().await;
     let jane = User::with_token(&server, "jane-s-token").await;
     server.bind("view", "jane").await;
@@ -450,7 +450,7 @@ async fn questions_are_answered_by_the_rules() {
 }
 
 #[tokio::test]
-async fn who_may_acts_as_another() {
+async fn impersonation_needs_permission_and_uses_the_other_permissions() {
     let server = standalone().await;
     server.bind("view", "jane").await;
     let as_jane = User::admin(&server, &[("impersonate-user", "jane"), ("impersonate-group", "readers")]);
@@ -472,8 +472,8 @@ async fn who_may_acts_as_another() {
     assert_eq!(joe.get(BOOKS).await, 200);
     joe.headers.push(("impersonate-group", "system:masters".to_owned()));
     assert_eq!(joe.get(BOOKS).await, 403, "each impersonated attribute must be allowed");
-    let nobody = User::admin(&server, &[("impersonate-user", "system:anonymous")]);
-    assert_eq!(nobody.get("/apis").await, 403);
+    let anonymous = User::admin(&server, &[("impersonate-user", "system:anonymous")]);
+    assert_eq!(anonymous.get("/apis").await, 403);
     let extra = User::admin(&server, &[("impersonate-user", "jane"), ("impersonate-extra-scopes", "x")]);
     assert_eq!(extra.get(BOOKS).await, 403, "an unsupported header is not ignored");
 }
@@ -494,7 +494,7 @@ async fn rules_of_one_request_are_read_at_one_revision() {
 }
 
 #[tokio::test]
-async fn while_the_rules_are_not_known_nobody_is_told_that_they_may_not() {
+async fn requests_get_503_until_rbac_rules_can_be_read() {
     let server =
         TestServer::starting(Setup { tokens: TOKENS, ..Setup::standalone() }, FaultInjectingStore::new()).await;
     let jane = User::with_token(&server, "jane-s-token").await;

@@ -174,7 +174,7 @@ pub fn may_repeat(outcome: &Outcome) -> bool {
 }
 
 #[tokio::test]
-async fn commands_that_wait_share_one_commit() {
+async fn waiting_commands_share_one_commit() {
     let fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create(shelf_key("b"), shelf("b", 1))).await;
     let waiting = queued(&fixture.queue, ["a", "b", "c", "d", "e", "f"].map(create_book).into()).await;
@@ -196,7 +196,7 @@ async fn commands_that_wait_share_one_commit() {
 }
 
 #[tokio::test]
-async fn one_name_may_come_go_and_come_again_in_one_commit() {
+async fn object_can_be_changed_deleted_and_recreated_in_one_commit() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("x")).await.unwrap();
     let before = fixture.watch_cache.head();
@@ -238,7 +238,7 @@ async fn one_name_may_come_go_and_come_again_in_one_commit() {
 }
 
 #[tokio::test]
-async fn refusal_names_those_who_hold_the_place_when_it_is_answered() {
+async fn conflict_names_the_current_holders_of_a_span() {
     let fixture = CommitterFixture::with_shelf().await;
     for name in ["x", "y"] {
         fixture.queue.submit(create_book(name)).await.unwrap();
@@ -250,7 +250,7 @@ async fn refusal_names_those_who_hold_the_place_when_it_is_answered() {
 }
 
 #[tokio::test]
-async fn an_answer_means_that_all_can_see_it() {
+async fn answered_write_is_in_store_and_watch_cache() {
     let fixture = CommitterFixture::with_shelf().await;
     let outcome = fixture.queue.submit(create_book("x")).await;
     let revision = object(&outcome)["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
@@ -265,11 +265,11 @@ async fn an_answer_means_that_all_can_see_it() {
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_moves_nothing() {
+async fn failed_commit_changes_neither_state_nor_log() {
     let refused = [
         (InjectedFault::Refused(Error::Unavailable("the disk is full".into())), StatusReason::ServiceUnavailable, true),
         (InjectedFault::CommitLost, StatusReason::ServiceUnavailable, true),
-        (InjectedFault::Begin(Error::Unavailable("nobody is there".into())), StatusReason::ServiceUnavailable, true),
+        (InjectedFault::Begin(Error::Unavailable("the store is gone".into())), StatusReason::ServiceUnavailable, true),
         (InjectedFault::Refused(Error::SpanConflict("two of one".into())), StatusReason::InternalError, false),
         (InjectedFault::Refused(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
         (InjectedFault::Begin(Error::Corrupt("a page is bad".into())), StatusReason::InternalError, false),
@@ -306,7 +306,7 @@ async fn a_commit_that_fails_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_batch_is_decided_while_one_is_committed() {
+async fn next_batch_is_decided_during_a_commit() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("w")).await.unwrap();
     let held = fixture.held(create_book("x")).await;
@@ -334,7 +334,7 @@ async fn the_next_batch_is_decided_while_one_is_committed() {
 }
 
 #[tokio::test]
-async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
+async fn commit_finishes_while_the_next_batch_waits_for_a_read() {
     let fixture = CommitterFixture::with_shelf().await;
     let first = fixture.held(create_book("x")).await;
     fixture.store.hold_reads(true);
@@ -347,7 +347,7 @@ async fn a_commit_ends_while_the_next_batch_waits_for_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
+async fn failed_batch_fails_the_batch_decided_on_top_of_it() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("w")).await.unwrap();
     let (world, log) = (fixture.world(), fixture.store.log().await);
@@ -368,7 +368,7 @@ async fn a_batch_that_fails_takes_along_what_was_decided_on_top_of_it() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_found_out() {
+async fn commit_with_a_lost_response_is_resolved_by_the_head() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::AnswerLost]);
     let outcome = fixture.queue.submit(create_book("x")).await;
@@ -378,7 +378,7 @@ async fn a_lost_answer_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
+async fn commit_that_continues_after_a_lost_response_is_awaited() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::AnswerEarly]);
     let outcome = queued(&fixture.queue, vec![create_book("x")]).await.remove(0);
@@ -391,7 +391,7 @@ async fn a_commit_that_goes_on_after_its_answer_was_lost_is_waited_for() {
 }
 
 #[tokio::test]
-async fn damage_that_a_commit_meets_does_not_decide_whether_it_was_written() {
+async fn corruption_error_of_a_written_commit_is_resolved_as_success() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::Written(Error::Corrupt("a page is bad".into()))]);
     let outcome = fixture.queue.submit(create_book("x")).await;
@@ -404,7 +404,7 @@ async fn damage_that_a_commit_meets_does_not_decide_whether_it_was_written() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_found_out_ends_the_committer() {
+async fn unresolvable_commit_outcome_ends_the_committer() {
     let mut fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::AnswerLost, InjectedFault::Begin(Error::Unavailable("gone".into()))]);
     for outcome in fixture.at_once(vec![create_book("x"), create_book("y")]).await {
@@ -417,7 +417,7 @@ async fn what_cannot_be_found_out_ends_the_committer() {
 }
 
 #[tokio::test]
-async fn a_log_that_somebody_else_writes_ends_the_committer() {
+async fn foreign_write_to_an_unshared_log_ends_the_committer() {
     let mut fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::Intruder]);
     fixture.queue.submit(create_book("x")).await.unwrap();
@@ -430,7 +430,7 @@ async fn a_log_that_somebody_else_writes_ends_the_committer() {
 }
 
 #[tokio::test]
-async fn a_decision_that_panics_is_the_answer_to_one_command_alone() {
+async fn panic_in_a_decision_fails_only_its_command() {
     let fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create_book("w")).await;
     let commands = vec![create_book("x"), create(book_key("u"), book("u", PANICS_IN_DECIDE)), create_book("y")];
@@ -445,7 +445,7 @@ async fn a_decision_that_panics_is_the_answer_to_one_command_alone() {
 }
 
 #[tokio::test]
-async fn a_world_that_panics_ends_the_committer_and_leaves_nobody_waiting() {
+async fn panic_in_apply_ends_the_committer_and_answers_all_callers() {
     let mut fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create_book("w")).await;
     let commands =
@@ -477,7 +477,7 @@ async fn commit_holds_no_more_commands_than_the_batch_limit() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
+async fn full_queue_is_429_immediately_and_retryable() {
     let fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create_book("w")).await;
     let commands = (0..limits::QUEUE_COMMANDS_MAX).map(|_| dry(create_book("x"))).collect();
@@ -492,7 +492,7 @@ async fn a_full_queue_is_said_at_once_and_safe_to_come_back_to() {
 }
 
 #[tokio::test]
-async fn a_dry_run_sees_all_and_leaves_nothing() {
+async fn dry_run_sees_the_batch_and_writes_nothing() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("x")).await.unwrap();
     let (world, log) = (fixture.world(), fixture.store.log().await);
@@ -526,7 +526,7 @@ async fn a_dry_run_sees_all_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn preparation_that_panics_is_the_answer_to_one_command_alone() {
+async fn panic_in_a_preparation_fails_only_its_command() {
     let fixture = CommitterFixture::with_shelf().await;
     let outcome = fixture.queue.submit(create(book_key("u"), book("u", UNREADABLE))).await;
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
@@ -534,7 +534,7 @@ async fn preparation_that_panics_is_the_answer_to_one_command_alone() {
 }
 
 #[tokio::test]
-async fn command_whose_caller_is_gone_before_its_turn_is_not_executed() {
+async fn undecided_command_of_a_disconnected_caller_is_not_executed() {
     let fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create_book("x")).await;
     drop((held, queued(&fixture.queue, vec![create_book("y")]).await));
@@ -546,7 +546,7 @@ async fn command_whose_caller_is_gone_before_its_turn_is_not_executed() {
 
 /// The results for the callers of a store that hangs, and what is written when it continues.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung() {
+async fn nothing_is_written_for_callers_that_timed_out_while_the_store_hung() {
     let fixture = CommitterFixture::with_shelf().await;
     let held = fixture.held(create_book("v")).await;
     // These are decided immediately, on top of the commit that hangs.
@@ -574,7 +574,7 @@ async fn nothing_is_written_for_callers_that_were_answered_while_the_store_hung(
 }
 
 #[tokio::test(start_paused = true)]
-async fn batch_that_waited_for_the_head_is_not_written_for_callers_that_were_answered() {
+async fn batch_is_not_written_if_a_caller_timed_out_waiting_for_the_head() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.store.plan([InjectedFault::BeginHeld]);
     let mut waiting = queued(&fixture.queue, vec![create_book("x"), create_book("y")]).await;

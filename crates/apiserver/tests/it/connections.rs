@@ -120,7 +120,7 @@ pub async fn narrow(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_is_closed_at_once() {
+async fn connection_over_the_limit_is_closed_immediately() {
     let limits = Limits { connections: 3, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     let second = Client::connect(server.address, false).await;
@@ -141,16 +141,16 @@ async fn a_connection_over_the_limit_is_closed_at_once() {
 }
 
 #[tokio::test]
-async fn the_oldest_unknown_connection_gives_way() {
+async fn oldest_unauthenticated_connection_is_closed_over_the_limit() {
     let limits = Limits { unauthenticated_connections: 3, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, tokens: "s3cret,jane,1", ..Setup::default() }).await;
     let known = Client::connect(server.address, false).await;
-    let with_token = Client::connect_as(Who::Nobody, server.address, false).await;
+    let with_token = Client::connect_as(Who::Anonymous, server.address, false).await;
     let whoami = request(Method::GET, "/version", &Value::Null).header("authorization", "Bearer s3cret");
     assert_eq!(with_token.request(whoami.body(Full::default()).unwrap()).await.status, 200);
     let mut silent = TcpStream::connect(server.address).await.unwrap();
-    let mut stranger = handshake(server.address, b"http/1.1", Who::Nobody).await;
-    let mut probe = handshake(server.address, b"http/1.1", Who::Nobody).await;
+    let mut stranger = handshake(server.address, b"http/1.1", Who::Anonymous).await;
+    let mut probe = handshake(server.address, b"http/1.1", Who::Anonymous).await;
     probe.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer wrong\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     probe.read_exact(&mut answer).await.unwrap();
@@ -160,7 +160,7 @@ async fn the_oldest_unknown_connection_gives_way() {
     for (index, oldest) in
         [&mut silent as &mut (dyn AsyncRead + Unpin), &mut stranger, &mut probe].into_iter().enumerate()
     {
-        next.push(handshake(server.address, b"http/1.1", Who::Nobody).await);
+        next.push(handshake(server.address, b"http/1.1", Who::Anonymous).await);
         let mut rest = Vec::new();
         let _ = timeout(TIMEOUT, oldest.read_to_end(&mut rest)).await.unwrap_or_else(|_| panic!("{index} stays"));
     }
@@ -176,7 +176,7 @@ async fn the_oldest_unknown_connection_gives_way() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_for_a_while() {
+async fn idle_connection_is_kept_until_the_idle_timeout() {
     let server = TestServer::open().await;
     for over_http2 in [false, true] {
         let client = Client::connect(server.address, over_http2).await;
@@ -201,7 +201,7 @@ async fn an_idle_connection_is_kept_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_slowly_is_not_waited_for() {
+async fn slow_request_head_times_out() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -216,7 +216,7 @@ async fn a_head_that_comes_slowly_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_slowly_is_not_waited_for() {
+async fn slow_request_body_times_out() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let head = format!(
@@ -237,7 +237,7 @@ async fn a_body_that_comes_slowly_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off() {
+async fn connection_of_a_client_that_does_not_read_is_closed() {
     let server = with_a_long_list().await;
     let long = "/apis/library.example.com/v1/books";
     for protocol in [b"http/1.1".as_slice(), b"h2"] {
@@ -262,7 +262,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_read_is_reset_and_its_connection_goes_on() {
+async fn unread_http2_stream_is_reset_without_closing_the_connection() {
     let server = with_a_long_list().await;
     let client = Client::connect(server.address, true).await;
     let get = request(Method::GET, "/apis/library.example.com/v1/books", &Value::Null);
@@ -280,7 +280,7 @@ async fn a_stream_that_is_not_read_is_reset_and_its_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_is_refused() {
+async fn oversized_request_head_is_431() {
     let server = TestServer::open().await;
     let most = limits::HEADER_BYTES_MAX as usize;
     for (bytes, status) in [(most - 1_000, "200"), (most + 1_000, "431")] {
@@ -299,7 +299,7 @@ async fn a_head_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn http2_settings_bound_what_a_client_may_send() {
+async fn http2_settings_announce_the_limits() {
     let limits = Limits { http2_streams: 7, ..Limits::default() };
     for (limits, streams) in [(Limits::default(), 100), (limits, 7)] {
         let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
@@ -319,7 +319,7 @@ async fn http2_settings_bound_what_a_client_may_send() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_too_long_ends_its_connection() {
+async fn oversized_http2_frame_ends_its_connection() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     stream.write_all(PREFACE).await.unwrap();
@@ -331,7 +331,7 @@ async fn a_frame_that_is_too_long_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn faulty_streams_end_their_connection() {
+async fn too_many_http2_protocol_errors_end_the_connection() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     stream.write_all(PREFACE).await.unwrap();
@@ -355,7 +355,7 @@ async fn faulty_streams_end_their_connection() {
 }
 
 #[tokio::test]
-async fn rapid_resets_end_their_connection() {
+async fn rapid_http2_resets_end_the_connection() {
     let server = TestServer::open().await;
     let begun = ends(&server, "resets").await;
     let stream = handshake(server.address, b"h2", Who::Admin).await;
@@ -382,7 +382,7 @@ async fn rapid_resets_end_their_connection() {
 }
 
 #[tokio::test]
-async fn an_http2_client_that_does_not_answer_pings_is_cut_off() {
+async fn http2_connection_without_ping_responses_is_closed() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"h2", Who::Admin).await;
     let get = [&[0x82, 0x87, 0x04, 6], b"/livez".as_slice()].concat();
@@ -394,7 +394,7 @@ async fn an_http2_client_that_does_not_answer_pings_is_cut_off() {
 }
 
 #[tokio::test]
-async fn requests_may_follow_each_other_without_waiting() {
+async fn http1_requests_can_be_pipelined() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let body = book("x", "a").to_string();
@@ -415,7 +415,7 @@ async fn requests_may_follow_each_other_without_waiting() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_over_the_limit_is_refused() {
+async fn chunked_body_over_the_limit_is_413() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let head = format!(

@@ -37,7 +37,7 @@ async fn send(client: &Client, method: Method, path: &str, headers: &[(&str, &st
 }
 
 #[tokio::test]
-async fn writes_of_other_sites_are_refused_before_authentication() {
+async fn cross_origin_writes_are_403_before_authentication() {
     let server = TestServer::open().await;
     for over_http2 in [false, true] {
         let client = Client::connect(server.address, over_http2).await;
@@ -56,14 +56,18 @@ async fn writes_of_other_sites_are_refused_before_authentication() {
             assert_eq!(found, if acts { 200 } else { 404 }, "{headers:?}");
         }
     }
-    let nobody = Client::connect_as(Who::Nobody, server.address, false).await;
+    let anonymous = Client::connect_as(Who::Anonymous, server.address, false).await;
     let cross = [("sec-fetch-site", "cross-site")];
-    assert_eq!(send(&nobody, Method::POST, BOOKS, &cross, &book("x", "a")).await.status, 403, "before authentication");
-    assert_eq!(send(&nobody, Method::POST, BOOKS, &[], &book("x", "a")).await.status, 401);
+    assert_eq!(
+        send(&anonymous, Method::POST, BOOKS, &cross, &book("x", "a")).await.status,
+        403,
+        "before authentication"
+    );
+    assert_eq!(send(&anonymous, Method::POST, BOOKS, &[], &book("x", "a")).await.status, 401);
 }
 
 #[tokio::test]
-async fn every_method_that_is_not_safe_and_every_upgrade_are_refused_to_other_sites() {
+async fn cross_origin_writes_and_upgrades_are_403() {
     let server = TestServer::open().await;
     let book = server.book("x").await;
     let path = format!("{BOOKS}/x");
@@ -85,7 +89,7 @@ async fn every_method_that_is_not_safe_and_every_upgrade_are_refused_to_other_si
 }
 
 #[tokio::test]
-async fn every_answer_is_kept_from_other_sites() {
+async fn every_response_has_the_cross_origin_headers() {
     let server = TestServer::set_up(Setup::standalone()).await;
     server.book("x").await;
     let expect = |what: &str, headers: &http::HeaderMap| {
@@ -96,7 +100,7 @@ async fn every_answer_is_kept_from_other_sites() {
     };
     for over_http2 in [false, true] {
         let client = Client::connect(server.address, over_http2).await;
-        let nobody = Client::connect_as(Who::Nobody, server.address, over_http2).await;
+        let anonymous = Client::connect_as(Who::Anonymous, server.address, over_http2).await;
         for path in [
             BOOKS,
             "/livez",
@@ -110,7 +114,7 @@ async fn every_answer_is_kept_from_other_sites() {
             "/apis/library.example.com/v1/shelves/none",
             "/apis/library.example.com/v1/shelves?limit=x",
         ] {
-            for client in [&client, &nobody] {
+            for client in [&client, &anonymous] {
                 for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST] {
                     let answer = client.send(method.clone(), path, &Value::Null).await;
                     expect(&format!("{method} {path}: {}", answer.status), &answer.headers);

@@ -32,7 +32,7 @@ async fn left(server: &TestServer) -> usize {
 }
 
 #[tokio::test]
-async fn a_collection_is_deleted_as_far_as_it_was_selected() {
+async fn delete_collection_deletes_only_selected_objects() {
     let server = with_books(3).await;
     let answer = delete(&server, &format!("{BOOKS}?fieldSelector=metadata.name!=b001")).await;
     assert_eq!(names(&answer.json()), ["b000", "b002"]);
@@ -42,7 +42,7 @@ async fn a_collection_is_deleted_as_far_as_it_was_selected() {
 }
 
 #[tokio::test]
-async fn collection_is_deleted_by_few_commits() {
+async fn delete_collection_needs_few_commits() {
     const COUNT: usize = 150;
     let server = with_books(COUNT).await;
     let before = server.store.commits().len();
@@ -57,7 +57,7 @@ async fn collection_is_deleted_by_few_commits() {
 }
 
 #[tokio::test]
-async fn limit_bounds_what_is_deleted() {
+async fn delete_collection_honors_limit() {
     let server = with_books(5).await;
     let answer = delete(&server, &format!("{BOOKS}?limit=2&fieldSelector=metadata.name!=b000")).await;
     assert_eq!(names(&answer.json()), ["b001", "b002"]);
@@ -65,7 +65,7 @@ async fn limit_bounds_what_is_deleted() {
 }
 
 #[tokio::test]
-async fn deletion_of_much_is_answered_with_its_number() {
+async fn large_delete_collection_returns_the_number_of_objects() {
     const TITLE: usize = 256 * 1024;
     let server = TestServer::open().await;
     let count = limits::LIST_PAGE_BYTES_MAX / TITLE + 1;
@@ -86,7 +86,7 @@ async fn deletion_of_much_is_answered_with_its_number() {
 }
 
 #[tokio::test]
-async fn refusal_half_way_says_how_many_were_deleted() {
+async fn failed_delete_collection_reports_how_many_were_deleted() {
     const COUNT: usize = 100;
     let server = with_books(COUNT).await;
     server.store.release();

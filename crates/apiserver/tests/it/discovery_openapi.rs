@@ -26,7 +26,7 @@ fn unzipped(bytes: &Bytes) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn openapi_v2_comes_as_json_and_as_protobuf() {
+async fn openapi_v2_is_served_as_json_and_protobuf() {
     let server = TestServer::open().await;
     for accept in [JSON, "*/*", "application/*", "text/html, application/json;q=0.1"] {
         let answer = server.get_with(V2, &[("accept", accept)]).await;
@@ -51,7 +51,7 @@ async fn openapi_v2_comes_as_json_and_as_protobuf() {
 }
 
 #[tokio::test]
-async fn documents_are_tagged() {
+async fn documents_have_etags_and_answer_304() {
     let server = TestServer::open().await;
     for (path, accept) in [(V2, JSON), (V2, PROTOBUF_ASKED), (V3, JSON), ("/openapi/v3", JSON), ("/apis", JSON)] {
         let first = server.get_with(path, &[("accept", accept)]).await;
@@ -68,7 +68,7 @@ async fn documents_are_tagged() {
 }
 
 #[tokio::test]
-async fn openapi_is_compressed_however_short() {
+async fn openapi_is_gzipped_regardless_of_size() {
     let server = TestServer::open().await;
     for (path, accept) in [(V2, JSON), (V2, PROTOBUF_ASKED), (V3, JSON), ("/openapi/v3", JSON)] {
         let plain = server.get_with(path, &[("accept", accept)]).await;
@@ -87,7 +87,7 @@ async fn openapi_is_compressed_however_short() {
 }
 
 #[tokio::test]
-async fn a_document_under_its_hash_stays() {
+async fn openapi_v3_with_hash_is_immutable_and_old_hashes_redirect() {
     let server = TestServer::open().await;
     let root = server.get("/openapi/v3").await.json();
     let url = root["paths"]["apis/library.example.com/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
@@ -105,7 +105,7 @@ async fn a_document_under_its_hash_stays() {
 }
 
 #[tokio::test]
-async fn long_lists_are_compressed_for_those_who_want_it() {
+async fn large_responses_are_gzipped_on_request() {
     let server = TestServer::open().await;
     server.book("first").await;
     let gzip = [("accept-encoding", "gzip")];
@@ -130,7 +130,7 @@ async fn long_lists_are_compressed_for_those_who_want_it() {
 }
 
 #[tokio::test]
-async fn json_is_indented_for_people() {
+async fn json_is_indented_for_curl_and_pretty() {
     let server = TestServer::open().await;
     let path = format!("{API}/shelves/a");
     let plain = server.get(&path).await;
@@ -154,7 +154,7 @@ async fn json_is_indented_for_people() {
 }
 
 #[tokio::test]
-async fn discovery_takes_a_slash_at_the_end_and_a_head() {
+async fn discovery_accepts_a_trailing_slash_and_head() {
     let server = TestServer::open().await;
     for path in ["/api", "/apis", "/apis/library.example.com", API, "/version", "/openapi/v3", "/openapi/v2", "/api/v1"]
     {
@@ -171,7 +171,7 @@ async fn discovery_takes_a_slash_at_the_end_and_a_head() {
 }
 
 #[tokio::test]
-async fn the_root_lists_what_is_served() {
+async fn root_lists_all_served_paths() {
     let server = TestServer::open().await;
     let root = server.get("/").await.json();
     let paths: Vec<&str> = root["paths"].as_array().unwrap().iter().filter_map(Value::as_str).collect();

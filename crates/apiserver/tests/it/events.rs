@@ -75,7 +75,7 @@ fn fields(event: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn event_of_the_older_version_is_seen_in_the_newer() {
+async fn core_v1_event_is_served_as_events_v1() {
     let server = standalone().await;
     let from = server.head().await;
     let mut watched = server.watch(&format!("{NEWER}?watch=true&resourceVersion={from}")).await;
@@ -105,7 +105,7 @@ async fn event_of_the_older_version_is_seen_in_the_newer() {
 }
 
 #[tokio::test]
-async fn event_of_the_newer_version_is_seen_in_the_older_with_its_series() {
+async fn events_v1_event_is_served_as_core_v1_with_its_series() {
     let server = standalone().await;
     let from = server.head().await;
     let mut watched = server.watch(&format!("{CORE}?watch=true&resourceVersion={from}")).await;
@@ -126,7 +126,7 @@ async fn event_of_the_newer_version_is_seen_in_the_older_with_its_series() {
 }
 
 #[tokio::test]
-async fn names_are_taken_in_both_versions_at_once() {
+async fn event_names_are_unique_across_versions() {
     let server = standalone().await;
     server.create(CORE, &core_event("e")).await;
     let taken = server.client.send(Method::POST, NEWER, &newer_event("e")).await;
@@ -143,7 +143,7 @@ async fn names_are_taken_in_both_versions_at_once() {
 }
 
 #[tokio::test]
-async fn fields_are_owned_across_versions() {
+async fn managed_fields_work_across_event_versions() {
     let server = standalone().await;
     let apply = async |path: &str, manager: &str, body: Value| {
         let uri = format!("https://localhost{path}?fieldManager={manager}");
@@ -177,7 +177,7 @@ async fn fields_are_owned_across_versions() {
 }
 
 #[tokio::test]
-async fn events_are_selected_by_the_fields_of_their_version() {
+async fn event_field_selectors_use_the_names_of_their_version() {
     let server = standalone().await;
     server.create(CORE, &core_event("old")).await;
     let mut other = core_event("other");
@@ -214,7 +214,7 @@ async fn events_are_selected_by_the_fields_of_their_version() {
 }
 
 #[tokio::test]
-async fn bad_events_are_refused_in_the_words_of_their_version() {
+async fn invalid_events_report_field_names_of_their_version() {
     let server = standalone().await;
     let causes = async |method: Method, path: &str, event: &Value| {
         let answer = server.client.send(method, path, event).await;
@@ -251,7 +251,7 @@ async fn bad_events_are_refused_in_the_words_of_their_version() {
 }
 
 #[tokio::test]
-async fn events_are_shown_in_a_table_as_kubernetes_shows_them() {
+async fn event_table_has_the_columns_of_kubernetes() {
     let server = standalone().await;
     server.create(CORE, &core_event("old")).await;
     let mut new = newer_event("new");
@@ -300,7 +300,7 @@ async fn gone(events: &mut Events) -> String {
 }
 
 #[tokio::test]
-async fn events_are_kept_for_an_hour() {
+async fn events_expire_an_hour_after_their_last_write() {
     let store = FaultInjectingStore::new();
     let mut revision = 0;
     let mut stored = |name: &str, created: &str, last: &str, finalizers: &[&str]| {
@@ -339,7 +339,7 @@ async fn events_are_kept_for_an_hour() {
 }
 
 #[tokio::test]
-async fn oldest_events_of_a_namespace_go_beyond_the_bound() {
+async fn oldest_events_over_the_namespace_limit_are_deleted() {
     let standalone = Some(Standalone { events_per_namespace: 3 });
     let server = TestServer::set_up(Setup { standalone, ..Setup::default() }).await;
     server.make_namespace("cellar").await;
@@ -363,7 +363,7 @@ async fn oldest_events_of_a_namespace_go_beyond_the_bound() {
 }
 
 #[tokio::test]
-async fn events_go_with_their_namespace_and_with_their_owners() {
+async fn events_are_deleted_with_their_namespace_and_owners() {
     let server = standalone().await;
     let mut event = newer_event("owned");
     let owner = server.create(CORE, &core_event("owner")).await;
@@ -380,7 +380,7 @@ async fn events_go_with_their_namespace_and_with_their_owners() {
 }
 
 #[tokio::test]
-async fn rights_on_events_are_those_of_their_group() {
+async fn event_permissions_are_separate_for_each_api_group() {
     let server = standalone().await;
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/attic/rolebindings";
     let view = json!({
@@ -413,7 +413,7 @@ async fn told(events: &mut Events) -> (String, String, u64) {
 }
 
 #[tokio::test]
-async fn changes_of_an_object_are_told_by_events_about_it() {
+async fn state_changes_of_an_object_create_events() {
     let server = standalone().await;
     let small = server.create(&format!("{API}/shelves"), &shelf("small", 1)).await;
     let from = server.head().await;
@@ -446,7 +446,7 @@ async fn commands(server: &TestServer) -> u64 {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_and_do_not_cost_the_committer_a_command_each() {
+async fn rejected_requests_are_merged_into_few_event_writes() {
     const REFUSED: usize = 300;
     let server = standalone().await;
     server.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
@@ -471,7 +471,7 @@ async fn refusals_are_counted_and_do_not_cost_the_committer_a_command_each() {
 }
 
 #[tokio::test]
-async fn restart_tells_nothing_again() {
+async fn restart_repeats_no_events() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
     server.make_namespace("attic").await;
@@ -504,7 +504,7 @@ async fn restart_remembers_what_was_told() {
     server.stop.cancel();
     server.listening.abort();
     drop(server);
-    // Nobody tells anything here.
+    // The aggregated mode writes no events.
     let silent = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     silent.delete(&format!("{BOOKS}/x")).await;
     silent.stop.cancel();
@@ -519,7 +519,7 @@ async fn restart_remembers_what_was_told() {
 }
 
 #[tokio::test]
-async fn one_of_several_replicas_tells_it() {
+async fn only_one_of_several_replicas_writes_an_event() {
     let store = FaultInjectingStore::shared();
     let one = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
     let other = TestServer::starting(Setup::standalone(), store).await.restored().await;
@@ -538,7 +538,7 @@ async fn one_of_several_replicas_tells_it() {
 }
 
 #[tokio::test]
-async fn where_there_is_a_cluster_nothing_is_told() {
+async fn aggregated_mode_writes_no_events() {
     let server = TestServer::open().await;
     server.create(&format!("{API}/shelves"), &shelf("full", 0)).await;
     let refused = server.client.send(Method::POST, BOOKS, &book("x", "full")).await;

@@ -65,7 +65,7 @@ async fn with_owners(events: &mut Events, book: &str, count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn what_only_gone_objects_own_goes_too() {
+async fn gc_deletes_dependents_of_missing_owners() {
     let server = standalone().await;
     let root = server.book("root").await;
     let middle = owned(&server, "middle", &[owner(&root)], &[]).await;
@@ -77,7 +77,7 @@ async fn what_only_gone_objects_own_goes_too() {
 }
 
 #[tokio::test]
-async fn an_owner_that_is_not_there_is_gone_and_a_foreign_one_is_not() {
+async fn gc_treats_missing_owners_as_absent_and_unknown_kinds_as_present() {
     let server = standalone().await;
     let here = server.book("here").await;
     let mut events = books(&server).await;
@@ -98,7 +98,7 @@ async fn an_owner_that_is_not_there_is_gone_and_a_foreign_one_is_not() {
 }
 
 #[tokio::test]
-async fn in_the_foreground_the_owner_goes_last() {
+async fn foreground_deletion_removes_the_owner_last() {
     let server = standalone().await;
     let root = server.book("root").await;
     let middle = owned(&server, "middle", &[owner(&root)], &[]).await;
@@ -118,7 +118,7 @@ async fn in_the_foreground_the_owner_goes_last() {
 }
 
 #[tokio::test]
-async fn what_does_not_block_is_not_waited_for() {
+async fn foreground_deletion_does_not_wait_for_non_blocking_dependents() {
     let server = standalone().await;
     let root = server.book("root").await;
     let mut reference = owner(&root);
@@ -130,7 +130,7 @@ async fn what_does_not_block_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn orphans_stay() {
+async fn orphan_deletion_keeps_dependents_without_the_reference() {
     let server = standalone().await;
     let root = server.book("root").await;
     let other = server.book("other").await;
@@ -147,7 +147,7 @@ async fn orphans_stay() {
 }
 
 #[tokio::test]
-async fn a_circle_does_not_wait_for_itself() {
+async fn gc_breaks_owner_cycles() {
     let server = standalone().await;
     let first = server.book("first").await;
     let second = owned(&server, "second", &[owner(&first)], &[]).await;
@@ -160,7 +160,7 @@ async fn a_circle_does_not_wait_for_itself() {
 }
 
 #[tokio::test]
-async fn a_failed_read_is_not_an_owner_that_is_gone() {
+async fn gc_does_not_take_a_failed_read_for_a_missing_owner() {
     let server = standalone().await;
     let here = server.book("here").await;
     server.store.blind(Some("/here"));
@@ -184,7 +184,7 @@ async fn a_failed_read_is_not_an_owner_that_is_gone() {
 }
 
 #[tokio::test]
-async fn a_restart_finishes_what_was_begun() {
+async fn gc_finishes_deletions_after_a_restart() {
     let store = FaultInjectingStore::new();
     // This server has no garbage collector.
     let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
@@ -209,7 +209,7 @@ async fn a_restart_finishes_what_was_begun() {
 }
 
 #[tokio::test]
-async fn a_collector_that_lags_reads_the_store() {
+async fn gc_that_lags_reads_events_from_the_store() {
     let mut setup = Setup::standalone();
     setup.limits.recent_events = 1;
     let server = TestServer::set_up(setup).await;
@@ -277,7 +277,7 @@ async fn owners_of_what_is_being_deleted_are_not_warned_of() {
 }
 
 #[tokio::test]
-async fn owners_beyond_the_limit_are_not_looked_up() {
+async fn owners_beyond_the_limit_cause_no_warning() {
     let server = standalone().await;
     let missing = |index: usize| {
         let (name, uid) = (format!("never-{index}"), index.to_string());
@@ -292,7 +292,7 @@ async fn owners_beyond_the_limit_are_not_looked_up() {
 }
 
 #[tokio::test]
-async fn owners_that_cannot_be_read_are_not_warned_of() {
+async fn unreadable_owners_cause_no_warning() {
     let server = standalone().await;
     server.store.blind(Some("/never"));
     let mut body = book("bereft", "a");
@@ -301,7 +301,7 @@ async fn owners_that_cannot_be_read_are_not_warned_of() {
 }
 
 #[tokio::test]
-async fn owners_are_not_warned_of_where_a_cluster_collects() {
+async fn missing_owners_cause_no_warning_in_a_cluster() {
     let server = TestServer::open().await;
     let mut body = book("bereft", "a");
     body["metadata"]["ownerReferences"] = json!([never()]);

@@ -28,7 +28,7 @@ async fn ended(mut stream: impl tokio::io::AsyncRead + Unpin) {
 }
 
 #[tokio::test]
-async fn everything_that_is_open_ends_within_the_drain() {
+async fn shutdown_ends_idle_connections_and_watches_immediately() {
     let server = TestServer::set_up(Setup { drain: 10 * TIMEOUT, ..Setup::default() }).await;
     server.book("x").await;
     let path = format!("{BOOKS}?watch=true");
@@ -62,7 +62,7 @@ async fn everything_that_is_open_ends_within_the_drain() {
 }
 
 #[tokio::test]
-async fn a_write_under_way_is_answered() {
+async fn write_in_progress_is_answered_during_shutdown() {
     let server = TestServer::open().await;
     let begun = server.store.commits().len();
     server.store.plan([InjectedFault::Held]);
@@ -84,7 +84,7 @@ async fn a_write_under_way_is_answered() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut_off_at_the_deadline() {
+async fn shutdown_closes_remaining_connections_at_the_deadline() {
     let server = TestServer::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
     let mut half_asked = handshake(server.address, b"http/1.1", Who::Admin).await;
     half_asked.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").await.unwrap();
@@ -97,7 +97,7 @@ async fn what_does_not_end_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn the_committer_ends_when_the_server_is_let_go() {
+async fn committer_finishes_the_commit_and_ends_after_shutdown() {
     let mut server = TestServer::set_up(Setup { drain: Duration::from_millis(50), ..Setup::default() }).await;
     let begun = server.store.commits().len();
     server.store.plan([InjectedFault::Held]);
@@ -121,7 +121,7 @@ async fn the_committer_ends_when_the_server_is_let_go() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_not_waited_for() {
+async fn silent_connections_time_out() {
     let server = TestServer::open().await;
     let tcp = TcpStream::connect(server.address).await.unwrap();
     let http1 = handshake(server.address, b"http/1.1", Who::Admin).await;
@@ -135,7 +135,7 @@ async fn who_says_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_watch_that_comes_too_late_is_sent_elsewhere() {
+async fn watch_during_shutdown_is_503() {
     let server = TestServer::open().await;
     server.server.end_watches();
     let answer = server.get(&format!("{BOOKS}?watch=true")).await;

@@ -66,7 +66,7 @@ async fn large_changes_are_never_prepared_by_the_committer() {
 }
 
 #[tokio::test]
-async fn only_so_many_large_commands_are_prepared_at_the_same_time() {
+async fn concurrent_large_preparations_are_limited() {
     let fixture = CommitterFixture::with_shelf().await;
     let names = ["1", "2", "3", "4", "5", "6"];
     let large = names.map(|name| large(create(book_key(name), book(name, GATED)), LARGE));
@@ -87,7 +87,7 @@ async fn only_so_many_large_commands_are_prepared_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn small_change_of_a_busy_object_is_made() {
+async fn small_changes_of_a_busy_object_succeed() {
     for fixture in [CommitterFixture::with_shelf().await, shared().await] {
         drop(fixture.queue.submit(create_book("x")).await);
         let changes = (0..20).map(|count| retitle("x", &count.to_string())).collect();
@@ -123,7 +123,7 @@ async fn large_change_of_a_busy_object_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn commits_are_bounded_in_bytes() {
+async fn commits_are_limited_in_bytes() {
     for fixture in [CommitterFixture::with_shelf().await, shared().await] {
         drop(fixture.queue.submit(delete(book_key("x"))).await);
         fixture.queue.submit(create(shelf_key("b"), shelf("b", 100))).await.unwrap();
@@ -139,7 +139,7 @@ async fn commits_are_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn commands_that_wait_are_bounded_in_bytes() {
+async fn waiting_commands_are_limited_in_bytes() {
     let fixture = CommitterFixture::with_shelf().await;
     let begun = fixture.store.commits().len();
     fixture.store.plan([InjectedFault::Held]);
@@ -190,7 +190,7 @@ async fn try_until(server: &TestServer, status: u16) -> Answer {
 }
 
 #[tokio::test]
-async fn bodies_under_way_are_bounded_in_bytes() {
+async fn request_bodies_in_progress_are_limited_in_bytes() {
     assert_eq!(Limits::default().bodies_bytes, limits::BODIES_BYTES_MAX);
     let limits = Limits { bodies_bytes: 2 * LARGE, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;

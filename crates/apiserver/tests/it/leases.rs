@@ -22,7 +22,7 @@ fn lease(holder: &str) -> Value {
 }
 
 #[tokio::test]
-async fn lease_goes_from_holder_to_holder_by_its_version() {
+async fn lease_update_with_an_old_version_is_a_conflict() {
     let server = standalone().await;
     let created = server.create(LEASES, &lease("one")).await;
     assert_eq!((&created["spec"], &created["metadata"]["generation"]), (&lease("one")["spec"], &Value::Null));
@@ -68,7 +68,7 @@ async fn times_of_leases_have_six_digits_after_the_second() {
 }
 
 #[tokio::test]
-async fn replacing_a_lease_that_is_not_there_creates_it() {
+async fn replacing_a_missing_lease_creates_it() {
     let server = standalone().await;
     let path = format!("{LEASES}/lock");
     let mut gone = lease("one");
@@ -99,7 +99,7 @@ async fn replacing_a_lease_that_is_not_there_creates_it() {
 }
 
 #[tokio::test]
-async fn bad_leases_are_refused_with_every_fault() {
+async fn invalid_leases_report_all_field_errors() {
     let server = standalone().await;
     let mut bad = lease("one");
     bad["spec"]["leaseDurationSeconds"] = json!(0);

@@ -33,7 +33,7 @@ fn token(list: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn an_empty_store_has_a_revision_too() {
+async fn list_of_an_empty_store_has_a_nonzero_revision() {
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await.restored().await;
     let list = page(&server, "").await;
     assert_eq!(list["items"], json!([]));
@@ -45,7 +45,7 @@ async fn an_empty_store_has_a_revision_too() {
 }
 
 #[tokio::test]
-async fn pages_show_one_snapshot_while_writes_go_on() {
+async fn pages_show_one_snapshot_during_writes() {
     let server = with_books(6).await;
     let first = page(&server, "limit=2").await;
     assert_eq!(names(&first), ["b00", "b01"]);
@@ -67,7 +67,7 @@ async fn pages_show_one_snapshot_while_writes_go_on() {
 }
 
 #[tokio::test]
-async fn remaining_items_are_counted_up_to_the_limit_only() {
+async fn remaining_item_count_is_omitted_over_the_limit() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     let shelf = |n: usize| format!("shelves/platform//s{n:05}");
@@ -79,7 +79,7 @@ async fn remaining_items_are_counted_up_to_the_limit_only() {
 }
 
 #[tokio::test]
-async fn a_filtered_page_is_full_or_the_last() {
+async fn filtered_page_is_full_unless_it_is_the_last() {
     let server = with_books(9).await;
     for n in [1, 4, 5, 8] {
         server.patch(&format!("{BOOKS}/b{n:02}"), &json!({ "metadata": { "labels": { "odd": "yes" } } })).await;
@@ -94,7 +94,7 @@ async fn a_filtered_page_is_full_or_the_last() {
 }
 
 #[tokio::test]
-async fn an_expired_page_comes_with_a_token_that_goes_on() {
+async fn expired_continue_token_error_contains_a_new_token() {
     let server = with_books(5).await;
     let first = page(&server, "limit=2").await;
     server.delete(&format!("{BOOKS}/b03")).await;
@@ -110,7 +110,7 @@ async fn an_expired_page_comes_with_a_token_that_goes_on() {
 }
 
 #[tokio::test]
-async fn a_token_that_names_no_key_is_refused() {
+async fn continue_token_with_an_invalid_key_is_400() {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let server = with_books(1).await;
     for start in ["books/platform/attic/a\0b\0".to_owned(), format!("books/platform/attic/{}\0", "a".repeat(1025))] {
@@ -125,7 +125,7 @@ async fn a_token_that_names_no_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_revision_that_has_not_come_is_waited_for_and_then_refused() {
+async fn read_at_a_future_revision_waits_and_then_times_out() {
     let server = with_books(1).await;
     let next = server.head().await + 1;
     let path = format!("{BOOKS}?resourceVersion={next}&resourceVersionMatch=NotOlderThan");
@@ -144,7 +144,7 @@ async fn filled(count: usize, title_bytes: usize) -> TestServer {
 }
 
 #[tokio::test]
-async fn page_of_a_list_ends_at_its_size() {
+async fn list_page_is_limited_in_bytes() {
     const TITLE: usize = 100 * 1024;
     let server = filled(50, TITLE).await;
     for (query, count) in [("", 50), ("&labelSelector=third%3D1", 17), ("&fieldSelector=metadata.name!%3Dx0003", 49)] {

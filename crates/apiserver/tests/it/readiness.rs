@@ -59,7 +59,7 @@ async fn probes_do_not_reach_the_store() {
 }
 
 #[tokio::test]
-async fn store_that_hangs_makes_the_server_unready() {
+async fn hanging_store_makes_the_server_unready() {
     let server = TestServer::open().await;
     server.until_ready(true).await;
     server.store.hold_heads(true);
@@ -75,7 +75,7 @@ async fn store_that_hangs_makes_the_server_unready() {
 }
 
 #[tokio::test]
-async fn commit_that_hangs_makes_the_server_unready() {
+async fn hanging_commit_makes_the_server_unready() {
     for server in [TestServer::open().await, shared().await] {
         server.until_ready(true).await;
         let begun = server.store.commits().len();
@@ -97,7 +97,7 @@ async fn commit_that_hangs_makes_the_server_unready() {
 }
 
 #[tokio::test]
-async fn client_that_goes_away_does_not_hide_a_commit_that_hangs() {
+async fn hanging_commit_is_detected_after_its_client_disconnected() {
     let server = TestServer::open().await;
     let begun = server.store.commits().len();
     server.store.plan([InjectedFault::Held]);
@@ -111,7 +111,7 @@ async fn client_that_goes_away_does_not_hide_a_commit_that_hangs() {
 }
 
 #[tokio::test]
-async fn failed_commit_makes_the_server_unready_until_one_of_its_own_succeeds() {
+async fn failed_commit_makes_the_server_unready_until_a_heartbeat_succeeds() {
     for server in [TestServer::open().await, shared().await] {
         server.book("before").await;
         let mut watch = server.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
@@ -139,7 +139,7 @@ async fn failed_commit_makes_the_server_unready_until_one_of_its_own_succeeds() 
 }
 
 #[tokio::test]
-async fn commit_of_its_own_whose_answer_is_lost_is_looked_for() {
+async fn heartbeat_with_a_lost_response_is_resolved() {
     let lost: [fn() -> InjectedFault; 2] = [|| InjectedFault::AnswerLost, || InjectedFault::CommitLost];
     for fault in lost {
         for server in [TestServer::open().await, shared().await] {
@@ -152,7 +152,7 @@ async fn commit_of_its_own_whose_answer_is_lost_is_looked_for() {
 }
 
 #[tokio::test]
-async fn write_of_a_client_ends_the_outage_too() {
+async fn successful_client_write_makes_the_server_ready() {
     let server = TestServer::open().await;
     server.store.plan([InjectedFault::Refused(is_full())]);
     refused(&server, "x").await;

@@ -34,7 +34,7 @@ async fn follows(fixture: &CommitterFixture, head: u64) {
 }
 
 #[tokio::test]
-async fn each_decides_on_what_the_other_committed() {
+async fn replicas_decide_on_the_commits_of_each_other() {
     let (one, other) = two().await;
     assert_eq!(object(&one.queue.submit(create_book("x")).await)["status"]["place"], 0);
     assert_eq!(reason(&other.queue.submit(create_book("x")).await), StatusReason::AlreadyExists);
@@ -49,7 +49,7 @@ async fn each_decides_on_what_the_other_committed() {
 
 /// The kind is of a newer version; its object takes the first place of the shelf.
 #[tokio::test]
-async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
+async fn span_of_an_unknown_kind_is_read_before_the_next_decision() {
     let fixture = one().await;
     fixture.store.write_span_externally("ornaments/platform//o", "a", 0).await;
     assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 1);
@@ -66,7 +66,7 @@ async fn span_of_an_unknown_kind_is_known_before_the_next_decision() {
 }
 
 #[tokio::test]
-async fn commands_that_come_while_the_head_is_waited_for_join_the_batch() {
+async fn commands_join_the_batch_while_it_waits_for_the_head() {
     let (one, other) = two().await;
     one.store.plan([InjectedFault::Held]);
     let held = queued(&other.queue, vec![create_book("x")]).await.remove(0);
@@ -84,7 +84,7 @@ async fn commands_that_come_while_the_head_is_waited_for_join_the_batch() {
 }
 
 #[tokio::test]
-async fn whoever_has_nothing_to_write_hears_of_it_too() {
+async fn idle_replica_follows_the_log() {
     let (one, other) = two().await;
     for name in ["x", "y"] {
         one.queue.submit(create_book(name)).await.unwrap();
@@ -95,7 +95,7 @@ async fn whoever_has_nothing_to_write_hears_of_it_too() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
+async fn commit_with_unknown_outcome_is_read_from_the_log() {
     for (fault, is_written) in [(InjectedFault::AnswerLost, true), (InjectedFault::CommitLost, false)] {
         let fixture = one().await;
         fixture.store.plan([fault]);
@@ -113,7 +113,7 @@ async fn a_commit_whose_outcome_is_unknown_comes_back_by_the_log() {
 }
 
 #[tokio::test]
-async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
+async fn next_commit_waits_for_one_that_was_given_up() {
     let fixture = one().await;
     fixture.store.plan([InjectedFault::AnswerEarly]);
     assert_eq!(reason(&fixture.queue.submit(create_book("x")).await), StatusReason::Timeout);
@@ -124,10 +124,10 @@ async fn a_commit_that_goes_on_after_it_was_given_up_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_asked_again_next_time() {
+async fn next_batch_retries_after_a_store_error() {
     let fixture = one().await;
     for fault in [
-        InjectedFault::Begin(Error::Unavailable("nobody is there".into())),
+        InjectedFault::Begin(Error::Unavailable("the store is gone".into())),
         InjectedFault::Refused(Error::Unavailable("the disk is full".into())),
     ] {
         let (world, log) = (fixture.world(), fixture.store.log().await);
@@ -141,7 +141,7 @@ async fn a_store_that_fails_is_asked_again_next_time() {
 }
 
 #[tokio::test]
-async fn what_a_store_refuses_as_wrong_ends_the_committer() {
+async fn guard_and_corruption_errors_end_the_committer() {
     for error in [Error::SpanConflict("two of one".into()), Error::Corrupt("a page is bad".into())] {
         let mut fixture = one().await;
         fixture.store.plan([InjectedFault::Refused(error)]);
@@ -152,7 +152,7 @@ async fn what_a_store_refuses_as_wrong_ends_the_committer() {
 }
 
 #[tokio::test]
-async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
+async fn corruption_in_a_shared_commit_is_reported_as_unknown_outcome() {
     for error in [Error::Corrupt("a page is bad".into()), Error::Diverged("it lost commits".into())] {
         let mut fixture = one().await;
         fixture.store.plan([InjectedFault::Written(error)]);
@@ -164,7 +164,7 @@ async fn damage_that_a_shared_commit_meets_is_never_told_as_nothing_written() {
 }
 
 #[tokio::test]
-async fn a_log_that_lost_commits_ends_the_committer() {
+async fn log_that_lost_commits_ends_the_committer() {
     let mut fixture = CommitterFixture::open_on(FaultInjectingStore::shared(), 7);
     let outcome = fixture.queue.submit(create(shelf_key("a"), shelf("a", 5))).await;
     assert_eq!(reason(&outcome), StatusReason::InternalError);
@@ -173,7 +173,7 @@ async fn a_log_that_lost_commits_ends_the_committer() {
 }
 
 #[tokio::test]
-async fn whoever_is_far_behind_catches_up_first() {
+async fn replica_lagging_by_many_entries_catches_up_before_deciding() {
     let fixture = one().await;
     let keys = (0..limits::CATCH_UP_ENTRIES_MAX + 10).map(|n| format!("books/platform/cellar/{n}"));
     fixture.store.write_many_externally(keys).await;
@@ -184,7 +184,7 @@ async fn whoever_is_far_behind_catches_up_first() {
 }
 
 #[tokio::test]
-async fn replica_that_is_many_bytes_behind_catches_up_first() {
+async fn replica_lagging_by_many_bytes_catches_up_before_deciding() {
     let fixture = one().await;
     let large = (0..20).map(|n| (format!("books/platform/cellar/{n}"), vec![b' '; store::limits::PAGE_BYTES_MAX]));
     fixture.store.write_values_externally(large).await;
@@ -196,7 +196,7 @@ async fn replica_that_is_many_bytes_behind_catches_up_first() {
 
 /// An object of an unknown kind changes before each transaction.
 #[tokio::test]
-async fn state_is_read_again_only_so_often_for_one_batch() {
+async fn reloads_for_one_batch_are_limited() {
     let fixture = one().await;
     fixture.store.write_externally("ornaments/platform//o").await;
     fixture.store.keep_busy("ornaments/platform//o", limits::RELOADS_PER_BATCH_MAX);

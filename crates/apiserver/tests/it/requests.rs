@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_starting_server_says_so() {
+async fn starting_server_is_503_and_not_ready() {
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
     for path in [format!("{API}/shelves"), BOOKS.to_owned(), format!("{BOOKS}/x"), format!("{BOOKS}?watch=true")] {
         let answer = server.get(&path).await;
@@ -44,7 +44,7 @@ async fn a_starting_server_says_so() {
 }
 
 #[tokio::test]
-async fn a_restart_reads_back_what_was_there() {
+async fn restart_restores_state_and_writes_nothing() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     server.create(&format!("{API}/shelves"), &shelf("a", 3)).await;
@@ -61,7 +61,7 @@ async fn a_restart_reads_back_what_was_there() {
 
 /// Another process took a place of each shelf without changing its status.
 #[tokio::test]
-async fn stored_status_that_disagrees_with_the_spans_is_counted() {
+async fn restored_status_that_differs_from_the_spans_is_counted() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     let count = "ipam_restored_status_disagreements_total";
@@ -77,11 +77,11 @@ async fn stored_status_that_disagrees_with_the_spans_is_counted() {
 }
 
 #[tokio::test]
-async fn nobody_known_gets_nothing_but_probes() {
+async fn unauthenticated_requests_get_only_probes() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let server = TestServer::open().await;
     for (path, code) in [("/livez", 200), ("/readyz", 200), ("/readyz/ping", 401), (BOOKS, 401), ("/version", 401)] {
-        let mut stream = handshake(server.address, b"http/1.1", Who::Nobody).await;
+        let mut stream = handshake(server.address, b"http/1.1", Who::Anonymous).await;
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -92,7 +92,7 @@ async fn nobody_known_gets_nothing_but_probes() {
 }
 
 #[tokio::test]
-async fn a_head_is_a_get_without_its_body() {
+async fn head_returns_the_headers_of_get() {
     let server = TestServer::open().await;
     server.book("x").await;
     for over_http2 in [false, true] {
@@ -111,7 +111,7 @@ async fn a_head_is_a_get_without_its_body() {
 }
 
 #[tokio::test]
-async fn what_a_client_has_is_not_sent_again() {
+async fn matching_etag_is_304() {
     let server = TestServer::open().await;
     for path in ["/apis", "/openapi/v3"] {
         let first = server.get(path).await;
@@ -127,7 +127,7 @@ async fn what_a_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn methods_are_for_what_they_are_for() {
+async fn unsupported_methods_are_405() {
     let server = TestServer::open().await;
     let book = book("x", "a");
     for (method, path) in [
@@ -146,7 +146,7 @@ async fn methods_are_for_what_they_are_for() {
 }
 
 #[tokio::test]
-async fn documents_are_there_to_be_read() {
+async fn writing_to_a_document_is_405() {
     let server = TestServer::open().await;
     let documents = ["/", "/api", "/api/v1", "/apis", API, "/version", "/openapi/v2", "/openapi/v3"];
     for method in [Method::POST, Method::PUT, Method::DELETE] {
@@ -167,7 +167,7 @@ async fn documents_are_there_to_be_read() {
 }
 
 #[tokio::test]
-async fn who_may_not_is_told_what() {
+async fn forbidden_error_names_verb_resource_and_namespace() {
     let server = TestServer::open().await;
     let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     for path in ["/version", "/apis", API, "/openapi/v3", "/healthz"] {
@@ -202,7 +202,7 @@ async fn who_may_not_is_told_what() {
 
 /// An aggregator sends these requests, in the form without aggregated discovery.
 #[tokio::test]
-async fn who_has_no_groups_may_read_what_describes_the_api() {
+async fn user_without_groups_may_read_discovery_and_openapi() {
     let server = TestServer::open().await;
     let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     for (path, kind) in [
@@ -240,7 +240,7 @@ async fn times_out(server: &TestServer, seconds: u64, method: Method, body: Valu
 }
 
 #[tokio::test]
-async fn a_write_of_one_object_takes_no_longer_than_34_seconds() {
+async fn write_of_one_object_times_out_after_34_seconds() {
     let server = TestServer::open().await;
     let watcher = Client::connect(server.address, false).await;
     let mut watch = watcher.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
@@ -249,7 +249,7 @@ async fn a_write_of_one_object_takes_no_longer_than_34_seconds() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_watch_takes_longer_than_a_minute() {
+async fn request_times_out_after_a_minute() {
     let server = TestServer::open().await;
     server.create(BOOKS, &book("x", "a")).await;
     times_out(&server, 60, Method::DELETE, json!({})).await;
@@ -271,7 +271,7 @@ fn monotonous(lucky: &'static [usize]) -> Setup {
 }
 
 #[tokio::test]
-async fn a_generated_name_that_is_taken_is_drawn_anew() {
+async fn generated_name_that_is_taken_is_generated_again() {
     // The first draw is for the shelf and the second for the first book; then come eight, of which the last gives
     // another name, and eight that give the taken one. One more would give another name.
     let server = TestServer::set_up(monotonous(&[9, 18])).await;
@@ -290,7 +290,7 @@ async fn a_generated_name_that_is_taken_is_drawn_anew() {
 }
 
 #[tokio::test]
-async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
+async fn pending_delete_is_202_with_orphan_dependents_false() {
     let server = TestServer::open().await;
     let held = |name: &str| json!({ "metadata": { "name": name, "finalizers": ["example.com/hold"] }, "spec": { "shelf": "a" } });
     for (name, code, query, options) in [
@@ -311,7 +311,7 @@ async fn who_wants_the_dependents_gone_hears_whether_it_is_gone() {
 }
 
 #[tokio::test]
-async fn names_may_be_percent_encoded_and_mean_the_same() {
+async fn percent_encoded_names_are_decoded() {
     let server = TestServer::open().await;
     server.book("a.b-c").await;
     for path in [format!("{BOOKS}/a%2Eb%2dc"), format!("{API}/namespaces/%61ttic/b%6foks/a.b-c")] {
@@ -338,7 +338,7 @@ async fn names_may_be_percent_encoded_and_mean_the_same() {
 }
 
 #[tokio::test]
-async fn a_panic_is_the_answer_to_one_request_alone() {
+async fn panic_fails_only_its_request() {
     let server = TestServer::open().await;
     let said = json!({ "metadata": { "name": "x" }, "spec": { "shelf": "a", "title": PANICS_IN_TABLE } });
     server.create(BOOKS, &said).await;
@@ -351,7 +351,7 @@ async fn a_panic_is_the_answer_to_one_request_alone() {
 }
 
 #[tokio::test]
-async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sense_in_that_order() {
+async fn patch_errors_are_checked_in_the_order_of_kube_apiserver() {
     let server = TestServer::open().await;
     let send = async |path: &str, content_type: &str, body: &str| {
         let request = http::Request::patch(format!("https://localhost{path}")).header("content-type", content_type);
@@ -374,7 +374,7 @@ async fn a_patch_is_refused_for_its_type_its_options_what_it_patches_and_its_sen
 }
 
 #[tokio::test]
-async fn a_subresource_that_there_is_not_is_an_object_that_there_is_not() {
+async fn unknown_subresource_is_404() {
     let server = TestServer::open().await;
     server.book("x").await;
     let answer = server.get(&format!("{BOOKS}/x/scale")).await;
@@ -382,7 +382,7 @@ async fn a_subresource_that_there_is_not_is_an_object_that_there_is_not() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_with_what_was_noticed() {
+async fn error_response_carries_warnings() {
     let server = TestServer::open().await;
     server.book("x").await;
     let mut again = book("x", "a");
@@ -393,7 +393,7 @@ async fn a_refusal_comes_with_what_was_noticed() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_waits_is_accepted_for_those_who_ask_in_the_old_way() {
+async fn pending_delete_is_202_with_orphan_dependents_false_in_the_body() {
     let server = TestServer::open().await;
     for (options, held, code) in [
         (json!({ "orphanDependents": false }), true, 202),
@@ -412,7 +412,7 @@ async fn a_deletion_that_waits_is_accepted_for_those_who_ask_in_the_old_way() {
 }
 
 #[tokio::test]
-async fn an_answered_write_is_seen_at_once() {
+async fn answered_write_is_visible_to_all_reads_immediately() {
     let server = TestServer::open().await;
     let mut watch = server.watch(&format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await)).await;
     for n in 0..20 {
@@ -429,7 +429,7 @@ async fn an_answered_write_is_seen_at_once() {
 }
 
 #[tokio::test]
-async fn requests_that_are_given_up_are_no_longer_under_way() {
+async fn aborted_request_leaves_the_inflight_gauge() {
     const GAUGE: &str = "apiserver_current_inflight_requests{request_kind=\"mutating\"}";
     let server = TestServer::open().await;
     server.store.plan([InjectedFault::Held]);
@@ -454,7 +454,7 @@ async fn requests_that_are_given_up_are_no_longer_under_way() {
 }
 
 #[tokio::test]
-async fn a_single_check_says_more_to_those_who_may_know() {
+async fn single_health_check_shows_the_reason() {
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
     for (path, code, text) in [
         ("/readyz/ping", 200, "ok"),
@@ -477,7 +477,7 @@ async fn a_single_check_says_more_to_those_who_may_know() {
 }
 
 #[tokio::test]
-async fn handshakes_that_fail_are_counted() {
+async fn failed_tls_handshakes_are_counted() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     const COUNTER: &str = "apiserver_tls_handshake_errors_total";
     let server = TestServer::open().await;
@@ -492,7 +492,7 @@ async fn handshakes_that_fail_are_counted() {
 }
 
 #[tokio::test]
-async fn the_process_its_build_and_its_checks_are_measured() {
+async fn process_build_and_health_metrics_are_served() {
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::new()).await;
     let check = async |server: &TestServer, name: &str, probe: &str| {
         server.metric(&format!("kubernetes_healthcheck{{name=\"{name}\",type=\"{probe}\"}}")).await
@@ -518,7 +518,7 @@ async fn the_process_its_build_and_its_checks_are_measured() {
 }
 
 #[tokio::test]
-async fn what_was_not_done_is_counted() {
+async fn request_rejected_with_429_is_counted() {
     let limits = Limits { mutating_requests: 0, ..Limits::default() };
     let server =
         TestServer::starting(Setup { limits, ..Setup::default() }, FaultInjectingStore::new()).await.restored().await;
@@ -530,7 +530,7 @@ async fn what_was_not_done_is_counted() {
 }
 
 #[tokio::test]
-async fn a_review_takes_a_place_among_the_writing_requests() {
+async fn self_subject_review_counts_as_a_mutating_request() {
     let limits = Limits { mutating_requests: 0, ..Limits::default() };
     let server = TestServer::starting(Setup { limits, ..Setup::standalone() }, FaultInjectingStore::new())
         .await
@@ -542,7 +542,7 @@ async fn a_review_takes_a_place_among_the_writing_requests() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_as_dashboards_know_them() {
+async fn request_metrics_have_the_labels_of_kube_apiserver() {
     let server = TestServer::open().await;
     let dry_run = server.client.send(Method::POST, &format!("{BOOKS}?dryRun=All"), &book("x", "a")).await;
     assert_eq!(dry_run.status, 201, "{}", dry_run.text());
@@ -575,7 +575,7 @@ async fn requests_are_counted_as_dashboards_know_them() {
 }
 
 #[tokio::test]
-async fn write_that_timed_out_is_not_made_when_the_store_goes_on() {
+async fn timed_out_write_is_not_committed_after_the_store_recovers() {
     let server = TestServer::open().await;
     server.store.plan([InjectedFault::Held]);
     let begun = server.store.commits().len();
@@ -598,7 +598,7 @@ async fn write_that_timed_out_is_not_made_when_the_store_goes_on() {
 }
 
 #[tokio::test]
-async fn refusals_that_need_no_world_do_not_wait_for_a_commit() {
+async fn errors_found_in_preparation_do_not_wait_for_a_commit() {
     let server = TestServer::set_up(Setup::standalone()).await;
     let book_x = server.book("x").await;
     server.store.plan([InjectedFault::Held]);

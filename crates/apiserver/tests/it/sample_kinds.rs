@@ -286,7 +286,7 @@ impl Kind<World> for Books {
         object: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<World>, StatusError> {
-        assert_ne!(object.text("/spec/shelf"), UNREADABLE, "what nobody can read");
+        assert_ne!(object.text("/spec/shelf"), UNREADABLE, "an unreadable value");
         if object.text("/spec/shelf") == GATED {
             GATE.pass();
         }
@@ -318,7 +318,7 @@ impl Kind<World> for Books {
 /// Places a book on the first free place of its shelf, and creates its card.
 fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<MutationResult, StatusError> {
     let name = object.text("/spec/shelf").to_owned();
-    assert_ne!(name, PANICS_IN_DECIDE, "what nobody thought of");
+    assert_ne!(name, PANICS_IN_DECIDE, "a panic in a decision");
     let Some(chosen) = world.shelves.get(&name) else {
         return Err(StatusError::bad_request(format!("there is no shelf {name:?}")));
     };
@@ -445,7 +445,7 @@ fn cards() -> Resource {
 
 fn title(book: &Object) -> Value {
     let title = book.text("/spec/title");
-    assert_ne!(title, PANICS_IN_TABLE, "nobody says that");
+    assert_ne!(title, PANICS_IN_TABLE, "a panic in a table");
     json!(title)
 }
 

@@ -15,28 +15,28 @@ use self::{
 const SEEDS: u64 = 100;
 
 #[test]
-fn replicas_make_one_story_whatever_is_lost_or_hangs() {
+fn replicas_stay_consistent_over_a_faulty_network() {
     let all = run_all::<Books>(0..SEEDS, FaultModel::Network);
     assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too little happened: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 20 && all.noticed > 100, "too little hung: {all:?}");
 }
 
 #[test]
-fn server_tells_the_truth_whatever_its_disk_does() {
+fn server_stays_consistent_on_a_faulty_disk() {
     let all = run_all::<Books>(0..SEEDS, FaultModel::Disk);
     assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too little happened: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 20 && all.noticed > 100, "too little hung: {all:?}");
 }
 
 #[test]
-fn deciding_before_catching_up_is_found() {
+fn simulation_finds_decisions_before_catching_up() {
     let about = "a place was given out twice";
     let found = find::<Books>(0..20, FaultModel::Network, InjectedBug::DecideBeforeCatchingUp, about);
     println!("{}", found.expect("replicas that do not catch up give out one place twice"));
 }
 
 #[test]
-fn world_that_overlooks_places_of_others_is_found() {
+fn simulation_finds_overlooked_writes_of_other_replicas() {
     let (about, bug) =
         ("a place was given out twice", InjectedBug::Overlook { prefix: "cards/", field: "/spec/place" });
     let found = find::<Books>(0..20, FaultModel::Network, bug, about);
@@ -44,14 +44,14 @@ fn world_that_overlooks_places_of_others_is_found() {
 }
 
 #[test]
-fn denying_a_commit_that_hung_is_found() {
+fn simulation_finds_a_denied_commit() {
     let about = "nothing was to be written, and it is in the log";
     let found = find::<Books>(0..20, FaultModel::Network, InjectedBug::DenyCommitsThatHung, about);
     println!("{}", found.expect("a client was told that nothing was written, and it was"));
 }
 
 #[test]
-fn a_seed_tells_the_same_story_each_time() {
+fn simulation_is_deterministic_for_a_seed() {
     for fault_model in [FaultModel::Network, FaultModel::Disk] {
         let one = run::<Books>(7, fault_model, InjectedBug::Nothing).unwrap();
         assert_eq!(one, run::<Books>(7, fault_model, InjectedBug::Nothing).unwrap());

@@ -33,7 +33,7 @@ async fn next_gone(events: &mut Events) -> Value {
 }
 
 #[tokio::test]
-async fn every_group_is_discovered() {
+async fn discovery_and_openapi_list_every_group() {
     let server = standalone().await;
     let groups = server.get("/apis").await.json();
     let groups: Vec<_> = groups["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()).collect();
@@ -66,7 +66,7 @@ async fn every_group_is_discovered() {
 }
 
 #[tokio::test]
-async fn behind_a_cluster_there_is_none_of_it() {
+async fn aggregated_mode_serves_no_standalone_kinds() {
     let server = TestServer::open().await;
     for path in [NAMESPACES, "/api/v1/events", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"] {
         assert_eq!(server.get(path).await.status, 404, "{path}");
@@ -76,7 +76,7 @@ async fn behind_a_cluster_there_is_none_of_it() {
 }
 
 #[tokio::test]
-async fn nothing_comes_into_a_missing_namespace() {
+async fn create_in_a_missing_namespace_is_404() {
     let server = standalone().await;
     let cellar = format!("{API}/namespaces/cellar/books");
     let create =
@@ -98,7 +98,7 @@ async fn nothing_comes_into_a_missing_namespace() {
 }
 
 #[tokio::test]
-async fn what_was_stored_before_there_were_namespaces_has_one() {
+async fn start_creates_namespaces_of_existing_objects() {
     let store = FaultInjectingStore::new();
     let before = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     before.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
@@ -114,7 +114,7 @@ async fn what_was_stored_before_there_were_namespaces_has_one() {
 }
 
 #[tokio::test]
-async fn a_namespace_goes_with_all_that_is_in_it() {
+async fn deleting_a_namespace_deletes_all_objects_in_it() {
     let server = standalone().await;
     let mut held = book("held", "a");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
@@ -185,7 +185,7 @@ async fn namespace_that_has_hung_for_long_says_at_once_that_a_finalizer_is_gone(
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_with_the_deletion() {
+async fn restart_continues_a_namespace_deletion() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
     server.create(&format!("{API}/shelves"), &shelf("a", 100)).await;
@@ -207,7 +207,7 @@ async fn a_restart_goes_on_with_the_deletion() {
 }
 
 #[tokio::test]
-async fn a_namespace_is_an_object_with_rules_of_its_own() {
+async fn namespace_validation_and_defaults_follow_kubernetes() {
     let server = standalone().await;
     let path = format!("{NAMESPACES}/team");
     let made = server.create(NAMESPACES, &json!({ "metadata": { "name": "team", "labels": { "a": "b" } } })).await;
@@ -241,7 +241,7 @@ async fn a_namespace_is_an_object_with_rules_of_its_own() {
 
 /// kubectl apply sends only this to kinds that are compiled into it.
 #[tokio::test]
-async fn a_namespace_takes_strategic_patches_and_protobuf() {
+async fn namespace_accepts_strategic_patches_and_protobuf() {
     let server = standalone().await;
     let send = async |method: Method, path: &str, media: &str, body: Vec<u8>| {
         let request = http::Request::builder().method(method).uri(format!("https://localhost{path}"));
@@ -291,7 +291,7 @@ async fn finalizers_of_a_namespace_are_removed_by_finalize() {
 }
 
 #[tokio::test]
-async fn callers_learn_what_they_may_do() {
+async fn self_subject_access_and_rules_reviews_are_answered() {
     let server = standalone().await;
     let access = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let ask = async |path: &str, spec: Value| server.client.send(Method::POST, path, &json!({ "spec": spec })).await;
@@ -310,7 +310,7 @@ async fn callers_learn_what_they_may_do() {
 }
 
 #[tokio::test]
-async fn callers_are_who_their_certificates_say() {
+async fn self_subject_review_returns_the_certificate_identity() {
     let server = standalone().await;
     let visitor = Client::connect_as(Who::Visitor, server.address, true).await;
     for (client, name, groups) in [
@@ -323,7 +323,7 @@ async fn callers_are_who_their_certificates_say() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_be_seen_but_it_can_be_looked_at() {
+async fn stub_kinds_have_empty_lists() {
     let server = standalone().await;
     for path in [
         "/api/v1/secrets",
@@ -342,7 +342,7 @@ async fn there_is_nothing_to_be_seen_but_it_can_be_looked_at() {
 }
 
 #[tokio::test]
-async fn clients_keep_books_in_config_maps() {
+async fn config_maps_can_be_stored_and_made_immutable() {
     let server = standalone().await;
     let path = "/api/v1/namespaces/attic/configmaps";
     let map = json!({
@@ -369,7 +369,7 @@ async fn clients_keep_books_in_config_maps() {
 }
 
 #[tokio::test]
-async fn bad_config_maps_are_refused_with_every_fault() {
+async fn invalid_config_maps_report_all_field_errors() {
     let server = standalone().await;
     let long = "n".repeat(254);
     let map = json!({

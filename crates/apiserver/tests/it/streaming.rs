@@ -48,7 +48,7 @@ async fn paged(server: &TestServer, query: &str, accept: &str, place: &str) -> V
 }
 
 #[tokio::test]
-async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
+async fn unlimited_list_is_streamed_and_equals_its_pages() {
     let server = with_books((MANY, 1_000)).await;
     let revision = server.head().await.to_string();
     for query in ["", "&labelSelector=third%3D1", "&fieldSelector=metadata.name!%3Dx0007"] {
@@ -75,7 +75,7 @@ async fn unlimited_list_is_streamed_and_says_what_its_pages_say() {
 }
 
 #[tokio::test]
-async fn streamed_list_has_every_form() {
+async fn streamed_list_supports_every_encoding() {
     let server = with_books((MANY, 100)).await;
     let plain = server.get(BOOKS).await;
     let plain_list = plain.json();
@@ -100,7 +100,7 @@ async fn streamed_list_has_every_form() {
 }
 
 #[tokio::test]
-async fn short_list_is_whole() {
+async fn short_list_has_a_content_length() {
     let server = with_books((3, 10)).await;
     let answer = server.get(BOOKS).await;
     assert_eq!(answer.header("content-length"), answer.body.len().to_string());
@@ -136,7 +136,7 @@ async fn assert_broken(list: (Response<Incoming>, Vec<u8>)) {
 }
 
 #[tokio::test]
-async fn list_is_broken_off_when_compaction_reaches_its_revision() {
+async fn streamed_list_is_aborted_when_its_revision_is_compacted() {
     for over_http2 in [false, true] {
         let server = with_books(LARGE).await;
         let client = Client::connect(server.address, over_http2).await;
@@ -150,7 +150,7 @@ async fn list_is_broken_off_when_compaction_reaches_its_revision() {
 }
 
 #[tokio::test]
-async fn list_is_broken_off_when_the_store_fails() {
+async fn streamed_list_is_aborted_when_the_store_fails() {
     for over_http2 in [false, true] {
         let server = with_books(LARGE).await;
         let client = Client::connect(server.address, over_http2).await;
@@ -168,7 +168,7 @@ async fn list_is_broken_off_when_the_store_fails() {
 }
 
 #[tokio::test]
-async fn list_that_is_read_too_slowly_is_broken_off() {
+async fn streamed_list_is_aborted_when_it_is_read_too_slowly() {
     assert!(limits::LIST_TIME_MAX < limits::HISTORY_AGE_MIN);
     let server = with_books(LARGE).await;
     let list = begun(&server.client, BOOKS).await;
@@ -180,7 +180,7 @@ async fn list_that_is_read_too_slowly_is_broken_off() {
 }
 
 #[tokio::test]
-async fn answer_holds_its_place_until_its_last_byte_is_sent() {
+async fn response_keeps_its_permit_until_its_last_byte_is_sent() {
     let limits = Limits { read_requests: 1, ..Limits::default() };
     for path in [BOOKS.to_owned(), format!("{BOOKS}?limit=30")] {
         for ends in [true, false] {
@@ -210,7 +210,7 @@ async fn answer_holds_its_place_until_its_last_byte_is_sent() {
 }
 
 #[tokio::test]
-async fn streamed_list_is_measured_when_it_is_sent() {
+async fn streamed_list_is_measured_after_its_last_byte() {
     let server = with_books(LARGE).await;
     let labels = "verb=\"LIST\",group=\"library.example.com\",version=\"v1\",resource=\"books\"";
     let count = format!("apiserver_response_sizes_count{{{labels}");

@@ -42,7 +42,7 @@ async fn delete_owner(server: &TestServer, name: &str) {
 }
 
 #[tokio::test]
-async fn committer_that_panics_is_reported() {
+async fn panic_of_the_committer_is_reported() {
     let mut server = TestServer::open().await;
     let write = server.client.send(Method::POST, &format!("{API}/shelves"), &shelf(PANICS_IN_APPLY, 1)).await;
     assert_eq!(write.status, 500);
@@ -51,7 +51,7 @@ async fn committer_that_panics_is_reported() {
 }
 
 #[tokio::test]
-async fn garbage_collector_and_namespace_controller_that_panic_are_started_again() {
+async fn panicking_controllers_are_restarted() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::standalone(), store.clone()).await;
     store.panic_at("clusterroles/");
@@ -71,7 +71,7 @@ async fn garbage_collector_and_namespace_controller_that_panic_are_started_again
 }
 
 #[tokio::test]
-async fn watch_that_cannot_read_an_object_ends_with_an_error() {
+async fn watch_of_an_invalid_stored_object_ends_with_an_error() {
     let server = shared(None).await;
     let all = format!("{BOOKS}?watch=true&resourceVersion={}", server.head().await);
     let mut selecting = server.watch(&format!("{all}&labelSelector=a%21=b")).await;
@@ -90,7 +90,7 @@ async fn watch_that_cannot_read_an_object_ends_with_an_error() {
 }
 
 #[tokio::test]
-async fn controllers_pass_over_what_is_not_an_object() {
+async fn controllers_skip_invalid_stored_objects() {
     let server = shared(Some(Standalone::default())).await;
     for key in ["books/platform/attic/bad", "namespaces/platform//bad"] {
         for value in [Some(NOT_AN_OBJECT), Some("{"), None] {

@@ -421,7 +421,7 @@ pub enum Who {
     /// A user with a certificate and no permissions.
     Visitor,
     /// A user without a certificate.
-    Nobody,
+    Anonymous,
 }
 
 /// A TLS connection.
@@ -441,7 +441,7 @@ pub async fn handshake_over(stream: TcpStream, protocol: &[u8], who: Who) -> Tls
     let mut config = match who {
         Who::Admin => certified(&pki.client),
         Who::Visitor => certified(&pki.visitor),
-        Who::Nobody => builder.clone().with_no_client_auth(),
+        Who::Anonymous => builder.clone().with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
     let name = ServerName::try_from("localhost").unwrap();

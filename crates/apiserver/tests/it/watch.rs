@@ -112,7 +112,7 @@ async fn every_watcher_gets_every_event_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn initial_objects_and_what_follows_make_the_present_state() {
+async fn initial_objects_and_later_events_yield_the_current_state() {
     let server = forgetful().await;
     server.book("before").await;
     let writing = write_much(&server);
@@ -149,7 +149,7 @@ async fn initial_objects_and_what_follows_make_the_present_state() {
 }
 
 #[tokio::test]
-async fn an_object_comes_into_sight_and_goes_out_of_it() {
+async fn selector_changes_become_added_and_deleted_events() {
     let server = TestServer::open().await;
     server.book("x").await;
     let from = server.head().await;
@@ -188,7 +188,7 @@ async fn an_object_comes_into_sight_and_goes_out_of_it() {
 }
 
 #[tokio::test]
-async fn a_watch_begins_with_what_is_there_and_says_where_that_ends() {
+async fn initial_events_end_with_a_bookmark() {
     let server = TestServer::open().await;
     for name in ["x", "y"] {
         server.book(name).await;
@@ -217,7 +217,7 @@ async fn a_watch_begins_with_what_is_there_and_says_where_that_ends() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_at_its_timeout_behind_a_bookmark() {
+async fn watch_ends_at_its_timeout_after_a_bookmark() {
     let server = TestServer::open().await;
     server.book("x").await;
     let before = server.head().await;
@@ -234,7 +234,7 @@ async fn a_watch_ends_at_its_timeout_behind_a_bookmark() {
 }
 
 #[tokio::test]
-async fn a_future_revision_is_waited_for() {
+async fn watch_at_a_future_revision_waits_for_it() {
     let server = TestServer::open().await;
     let future = server.head().await + 3;
     let mut watch = server.watch(&format!("{BOOKS}?watch=true&resourceVersion={future}")).await;
@@ -246,7 +246,7 @@ async fn a_future_revision_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_watch_after_lost_history_ends_in_410() {
+async fn watch_of_compacted_history_ends_with_410() {
     let server = forgetful().await;
     for n in 0..4 {
         server.book(&format!("x{n}")).await;
@@ -266,7 +266,7 @@ async fn a_watch_after_lost_history_ends_in_410() {
 }
 
 #[tokio::test]
-async fn among_tables_an_error_is_a_status_all_the_same() {
+async fn error_event_is_a_status_in_table_watches_too() {
     let server = forgetful().await;
     for n in 0..4 {
         server.book(&format!("x{n}")).await;
@@ -285,7 +285,7 @@ async fn among_tables_an_error_is_a_status_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_bookmark_comes_every_minute() {
+async fn bookmark_is_sent_every_minute() {
     let server = TestServer::open().await;
     let head = server.head().await;
     let path = format!("{BOOKS}?watch=true&resourceVersion={head}&allowWatchBookmarks=true");
@@ -301,7 +301,7 @@ async fn a_bookmark_comes_every_minute() {
 }
 
 #[tokio::test]
-async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
+async fn default_watch_timeout_is_random_between_30_and_60_minutes() {
     // The first random byte, and the resulting lifetime in minutes.
     for (byte, expected) in [(0, 30.0), (128, 45.0), (255, 59.9)] {
         let random_source: apiserver::entropy::RandomSource = Arc::new(move || Ok(RequestEntropy([byte; 32])));
@@ -317,7 +317,7 @@ async fn chance_says_how_long_a_watch_lives_that_does_not_say_it_itself() {
 }
 
 #[tokio::test]
-async fn a_connection_carries_a_thousand_watches() {
+async fn http2_connection_carries_a_thousand_watches() {
     let limits = Limits { http2_streams: 1_000, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     let client = Client::connect(server.address, true).await;
@@ -330,7 +330,7 @@ async fn a_connection_carries_a_thousand_watches() {
 }
 
 #[tokio::test]
-async fn events_are_counted_and_measured() {
+async fn watch_events_are_counted_and_measured() {
     let server = TestServer::open().await;
     server.book("x").await;
     let mut watch = server.watch(&format!("{BOOKS}?watch=true")).await;
@@ -349,7 +349,7 @@ async fn events_are_counted_and_measured() {
 }
 
 #[tokio::test]
-async fn a_path_with_a_name_watches_that_object_alone() {
+async fn watch_path_with_a_name_selects_that_object() {
     let server = TestServer::open().await;
     for name in ["x", "xy", "y"] {
         server.book(name).await;
@@ -374,7 +374,7 @@ async fn a_path_with_a_name_watches_that_object_alone() {
 }
 
 #[tokio::test]
-async fn the_longest_timeout_is_no_trouble() {
+async fn largest_timeout_seconds_is_accepted() {
     let server = TestServer::open().await;
     server.book("x").await;
     let mut watch = server.watch(&format!("{BOOKS}?watch=true&timeoutSeconds={}", i64::MAX)).await;
@@ -382,7 +382,7 @@ async fn the_longest_timeout_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn watches_are_limited_and_make_room_when_they_end() {
+async fn watches_are_limited_and_ended_ones_free_a_permit() {
     let limits = Limits { watches: 2, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     let path = format!("{BOOKS}?watch=true");
@@ -403,7 +403,7 @@ async fn backlog(count: usize) -> FaultInjectingStore {
 }
 
 #[tokio::test]
-async fn a_watch_with_much_to_say_ends_in_time_all_the_same() {
+async fn watch_with_a_backlog_ends_at_its_timeout() {
     const COUNT: usize = 1_500;
     let server = TestServer::starting(Setup::default(), backlog(COUNT).await).await.restored().await;
     let after = format!("{BOOKS}?watch=true&resourceVersion=1");
@@ -422,7 +422,7 @@ async fn a_watch_with_much_to_say_ends_in_time_all_the_same() {
 }
 
 #[tokio::test]
-async fn those_who_do_not_read_keep_nobody_from_their_turn() {
+async fn slow_watchers_do_not_block_others() {
     const COUNT: usize = 500;
     let server = TestServer::starting(Setup::default(), backlog(COUNT).await).await.restored().await;
     let path = format!("{BOOKS}?watch=true&resourceVersion=1");

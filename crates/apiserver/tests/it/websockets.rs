@@ -170,7 +170,7 @@ async fn each_event_is_a_text_message() {
 }
 
 #[tokio::test]
-async fn many_events_at_once_are_as_many_messages() {
+async fn many_events_at_once_are_separate_messages() {
     const COUNT: usize = 2_500;
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::with_books(COUNT, 100).await)
         .await
@@ -190,7 +190,7 @@ async fn many_events_at_once_are_as_many_messages() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_what_comes() {
+async fn websocket_watch_honors_accept_and_path() {
     let server = TestServer::open().await;
     for name in ["x", "y"] {
         server.book(name).await;
@@ -216,7 +216,7 @@ async fn what_is_asked_for_is_what_comes() {
 }
 
 #[tokio::test]
-async fn one_of_the_offered_subprotocols_is_answered() {
+async fn first_offered_subprotocol_is_selected() {
     let server = TestServer::open().await;
     for (offered, answered) in [
         (&["base64.binary.k8s.io"][..], "base64.binary.k8s.io"),
@@ -234,7 +234,7 @@ async fn one_of_the_offered_subprotocols_is_answered() {
 }
 
 #[tokio::test]
-async fn token_among_the_subprotocols_is_the_credential_and_is_not_answered() {
+async fn subprotocol_token_authenticates_and_is_not_selected() {
     let server = with_tokens().await;
     server.book("x").await;
     let token = token("s3cret");
@@ -244,19 +244,19 @@ async fn token_among_the_subprotocols_is_the_credential_and_is_not_answered() {
         &["base64.binary.k8s.io".to_owned(), token.clone()],
     ] {
         let headers: Vec<_> = offered.iter().map(|one| ("sec-websocket-protocol", one.as_str())).collect();
-        let (mut socket, answer) = Socket::open_as(Who::Nobody, &server, &watch_books(), &headers).await;
+        let (mut socket, answer) = Socket::open_as(Who::Anonymous, &server, &watch_books(), &headers).await;
         let answered: Vec<_> = answer.headers().get_all("sec-websocket-protocol").iter().collect();
         assert_eq!(answered, ["base64.binary.k8s.io"], "{offered:?}");
         assert!(!format!("{:?}", answer.headers()).contains(&token), "the token is not shown");
         assert_eq!(name(&socket.expect("ADDED").await), "x");
     }
     let header = [("authorization", "Bearer s3cret")];
-    let (mut socket, _) = Socket::open_as(Who::Nobody, &server, &watch_books(), &header).await;
+    let (mut socket, _) = Socket::open_as(Who::Anonymous, &server, &watch_books(), &header).await;
     socket.expect("ADDED").await;
 }
 
 #[tokio::test]
-async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
+async fn invalid_subprotocol_token_is_401_despite_other_credentials() {
     let server = with_tokens().await;
     let good = token("s3cret");
     let header = ("authorization", "Bearer s3cret");
@@ -271,7 +271,7 @@ async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
         (format!("{}, a", token("s3cret ")), "Unauthorized"),
         (format!("{TOKEN_PREFIX}, a"), "Unauthorized"),
     ] {
-        for who in [Who::Nobody, Who::Admin] {
+        for who in [Who::Anonymous, Who::Admin] {
             let answer =
                 refused_as(who, &server, &watch_books(), &[("sec-websocket-protocol", &offered), header]).await;
             assert_eq!(answer.status, 401, "{offered} {}", answer.text());
@@ -287,7 +287,7 @@ async fn faulty_token_among_the_subprotocols_is_401_whatever_else_is_shown() {
 }
 
 #[tokio::test]
-async fn page_of_another_site_opens_one_with_its_token_alone() {
+async fn cross_origin_websocket_needs_a_subprotocol_token() {
     let server = with_tokens().await;
     let (hers, his) = (format!("{}, a", token("s3cret")), format!("{}, a", token("other")));
     for origin in [
@@ -302,7 +302,7 @@ async fn page_of_another_site_opens_one_with_its_token_alone() {
             assert!(answer.text().contains("requests from other sites are refused"), "{}", answer.text());
         }
         let hers = [origin, ("sec-websocket-protocol", &hers)];
-        Socket::open_as(Who::Nobody, &server, &watch_books(), &hers).await;
+        Socket::open_as(Who::Anonymous, &server, &watch_books(), &hers).await;
         Socket::open_as(Who::Visitor, &server, &watch_books(), &hers).await;
         let his = [origin, ("sec-websocket-protocol", &his)];
         let answer = refused_as(Who::Admin, &server, &watch_books(), &his).await;
@@ -315,7 +315,7 @@ async fn page_of_another_site_opens_one_with_its_token_alone() {
     // A request that is not a WebSocket handshake is not exempt: a page could send it in other ways.
     for (name, value) in [("upgrade", "h2c"), ("connection", "keep-alive")] {
         let headers = [("origin", "https://evil.example"), (name, value), ("sec-websocket-protocol", &hers)];
-        assert_eq!(refused_as(Who::Nobody, &server, &watch_books(), &headers).await.status, 403, "{name}: {value}");
+        assert_eq!(refused_as(Who::Anonymous, &server, &watch_books(), &headers).await.status, 403, "{name}: {value}");
     }
     let posted = request(Method::POST, BOOKS, &book("x", "a"));
     let headers = HANDSHAKE.into_iter().chain([("origin", "https://evil.example"), ("sec-websocket-protocol", &hers)]);
@@ -326,7 +326,7 @@ async fn page_of_another_site_opens_one_with_its_token_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_before_the_upgrade() {
+async fn invalid_handshakes_are_rejected_before_the_upgrade() {
     let server = TestServer::open().await;
     let path = watch_books();
     for (path, headers, status, words) in [
@@ -344,7 +344,7 @@ async fn what_cannot_be_is_refused_before_the_upgrade() {
         assert_eq!(answer.header("sec-websocket-version"), version);
     }
     assert_eq!(refused_as(Who::Visitor, &server, &path, &[]).await.status, 403);
-    assert_eq!(refused_as(Who::Nobody, &server, &path, &[]).await.status, 401);
+    assert_eq!(refused_as(Who::Anonymous, &server, &path, &[]).await.status, 401);
     assert_eq!(server.metric("apiserver_longrunning_requests").await.as_deref(), Some("0"));
     server.server.end_watches();
     let answer = refused_as(Who::Admin, &server, &path, &[]).await;
@@ -352,7 +352,7 @@ async fn what_cannot_be_is_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
-async fn connection_goes_on_after_a_handshake_that_was_refused() {
+async fn connection_continues_after_a_rejected_handshake() {
     let server = TestServer::open().await;
     let mut stream = handshake(server.address, b"http/1.1", Who::Admin).await;
     let requests = format!(
@@ -368,7 +368,7 @@ async fn connection_goes_on_after_a_handshake_that_was_refused() {
 }
 
 #[tokio::test]
-async fn watch_after_lost_history_is_an_error_message_and_the_end() {
+async fn watch_of_compacted_history_sends_410_and_closes() {
     let limits = Limits { recent_events: 8, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     for n in 0..4 {
@@ -385,7 +385,7 @@ async fn watch_after_lost_history_is_an_error_message_and_the_end() {
 }
 
 #[tokio::test]
-async fn each_way_to_the_end_says_its_code_and_makes_room() {
+async fn each_end_sends_its_close_code_and_frees_a_permit() {
     let limits = Limits { watches: 1, ..Limits::default() };
     let server = TestServer::set_up(Setup { limits, ..Setup::default() }).await;
     let mut timed = Socket::open(&server, &format!("{BOOKS}?watch=true&timeoutSeconds=1")).await;
@@ -415,7 +415,7 @@ async fn each_way_to_the_end_says_its_code_and_makes_room() {
 }
 
 #[tokio::test]
-async fn server_that_stops_waits_for_the_closing_handshake_and_no_longer() {
+async fn shutdown_waits_only_for_the_closing_handshake() {
     let server = TestServer::set_up(Setup { drain: 10 * TIMEOUT, ..Setup::default() }).await;
     let mut socket = Socket::open(&server, &watch_books()).await;
     server.server.end_watches();
@@ -425,7 +425,7 @@ async fn server_that_stops_waits_for_the_closing_handshake_and_no_longer() {
 }
 
 #[tokio::test]
-async fn client_that_does_not_confirm_the_end_is_not_waited_for() {
+async fn closing_handshake_times_out() {
     let server = TestServer::open().await;
     let mut silent = Socket::open(&server, &watch_books()).await;
     server.server.end_watches();
@@ -466,7 +466,7 @@ async fn pings_are_answered_and_messages_are_ignored() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_ends_its_connection_alone() {
+async fn protocol_violation_closes_only_its_connection() {
     const MASK: [u8; 4] = [0; 4];
     let server = TestServer::open().await;
     let mut bystander = Socket::open(&server, &watch_books()).await;
@@ -504,7 +504,7 @@ async fn what_breaks_the_protocol_ends_its_connection_alone() {
 }
 
 #[tokio::test]
-async fn half_a_frame_holds_up_nothing() {
+async fn incomplete_frame_does_not_block_events() {
     let server = TestServer::open().await;
     let mut socket = Socket::open(&server, &watch_books()).await;
     socket.send_bytes(&[0x81, 0xfe, 0x0f]).await;
@@ -515,7 +515,7 @@ async fn half_a_frame_holds_up_nothing() {
 }
 
 #[tokio::test]
-async fn client_that_does_not_read_is_cut_off() {
+async fn websocket_of_a_client_that_does_not_read_is_closed() {
     const COUNT: usize = 1_000;
     let server = TestServer::starting(Setup::default(), FaultInjectingStore::with_books(COUNT, 16 * 1024).await)
         .await
@@ -541,7 +541,7 @@ async fn client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn silent_websocket_stays_open_as_long_as_its_watch() {
+async fn idle_websocket_stays_open_as_long_as_its_watch() {
     let server = TestServer::open().await;
     let path = format!("{BOOKS}?watch=true&allowWatchBookmarks=true&timeoutSeconds=3600");
     let mut socket = Socket::open(&server, &path).await;

@@ -227,7 +227,7 @@ fn c6_allocation_without_its_claim_is_found() {
 }
 
 #[test]
-fn c7_name_that_does_not_follow_is_found() {
+fn c7_name_not_derived_from_claim_is_found() {
     check(
         |store| {
             set(&mut store.allocations[0], "/metadata/name", "renamed");
@@ -252,7 +252,7 @@ fn c8_missing_namespace_is_found() {
 }
 
 #[test]
-fn c8_is_left_out_where_namespaces_belong_to_a_cluster() {
+fn c8_is_skipped_without_namespaces() {
     check(
         |store| store.namespaces.clear(),
         expect![[r"

@@ -25,7 +25,7 @@ fn of_size(count: u32) -> Fixture {
 }
 
 #[test]
-fn every_span_is_compared_with_the_blocks_that_begin_where_it_does() {
+fn spans_are_compared_only_with_blocks_of_equal_start() {
     let store = of_size(2_000);
     let comparison = store.compare(Inventory::of_store());
     assert_eq!(comparison.looked_at, store.spans.iter().filter(|span| span.space.starts_with("pool/")).count());

@@ -16,7 +16,7 @@ fn claimed(policy: &str) -> (Server, apimachinery::command::ObjectKey) {
 }
 
 #[test]
-fn the_name_follows_from_the_claims() {
+fn allocation_name_is_derived_from_claim_name() {
     let (server, allocation) = claimed("Delete");
     // printf default/a | sha256sum
     expect!["alloc-9efb36117d50566e"].assert_eq(&allocation.name);
@@ -25,7 +25,7 @@ fn the_name_follows_from_the_claims() {
 }
 
 #[test]
-fn a_held_allocation_cannot_be_deleted() {
+fn bound_allocation_cannot_be_deleted() {
     let (mut server, allocation) = claimed("Delete");
     expect![[r#"
         422 Invalid: IPAllocation.ipam.miloapis.com "alloc-9efb36117d50566e" is invalid: spec.claimRef: Forbidden: managed by its owning IPClaim; delete the claim instead
@@ -34,7 +34,7 @@ fn a_held_allocation_cannot_be_deleted() {
 }
 
 #[test]
-fn a_retained_allocation_is_nobodys_and_frees_its_block() {
+fn retained_allocation_has_no_owner_and_frees_block_on_delete() {
     let (mut server, allocation) = claimed("Retain");
     server.delete(&claim("a")).unwrap();
     let object = server.get(&allocation);
@@ -76,7 +76,7 @@ fn a_retained_allocation_is_nobodys_and_frees_its_block() {
 }
 
 #[test]
-fn labels_of_the_claim_are_kept_as_far_as_there_is_room() {
+fn retained_allocation_copies_claim_labels_up_to_the_limit() {
     let (mut server, allocation) = claimed("Retain");
     let labels = |prefix: &'static str, count: usize| (0..count).map(move |n| (format!("{prefix}{n}"), String::new()));
     server.update(&claim("a"), |claim| claim.metadata.labels.extend(labels("c", 5))).unwrap();
@@ -87,7 +87,7 @@ fn labels_of_the_claim_are_kept_as_far_as_there_is_room() {
 }
 
 #[test]
-fn users_create_none() {
+fn create_by_user_is_405() {
     let server = Server::new();
     let (permissions, entropy) = (Permissions::Unrestricted, apimachinery::command::RequestEntropy([7; 32]));
     let status = &serde_json::Value::Null;
@@ -105,7 +105,7 @@ fn users_create_none() {
 }
 
 #[test]
-fn users_change_labels_and_annotations_only() {
+fn users_may_change_only_labels_and_annotations() {
     let (mut server, allocation) = claimed("Delete");
     server
         .update(&allocation, |object| {

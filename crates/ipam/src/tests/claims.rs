@@ -25,7 +25,7 @@ fn from(pool: &str, rest: Value) -> Value {
 }
 
 #[test]
-fn a_claim_is_bound_in_the_answer() {
+fn create_response_contains_bound_claim() {
     let mut server = Server::with_pool("p", "10.0.0.0/16");
     let (object, warnings) = server.create(claim("web"), from("p", json!({"prefixLength": 24}))).unwrap();
     assert!(warnings.is_empty());
@@ -71,7 +71,7 @@ fn a_claim_is_bound_in_the_answer() {
 }
 
 #[test]
-fn the_allocation_is_complete() {
+fn allocation_of_a_claim_has_all_fields() {
     let mut server = Server::with_pool("p", "10.0.0.0/16");
     server.create(claim("web"), from("p", json!({"prefixLength": 24}))).unwrap();
     let allocation = server.get(&server.allocation_of(&claim("web")));
@@ -132,7 +132,7 @@ fn the_allocation_is_complete() {
 }
 
 #[test]
-fn exactly_one_of_pool_and_selector() {
+fn exactly_one_of_pool_ref_and_selector_is_required() {
     check(
         json!({"prefixLength": 24}),
         expect![[r#"
@@ -164,7 +164,7 @@ fn exactly_one_of_pool_and_selector() {
 }
 
 #[test]
-fn an_unknown_pool_is_a_bad_request() {
+fn unknown_pool_is_400() {
     check(
         from("x", json!({"prefixLength": 24})),
         expect![[r#"
@@ -175,7 +175,7 @@ fn an_unknown_pool_is_a_bad_request() {
 }
 
 #[test]
-fn another_projects_pool_is_forbidden() {
+fn pool_of_another_project_is_403() {
     let project = json!({"name": "other"});
     check(
         json!({"poolRef": {"name": "four", "projectRef": project}, "prefixLength": 24}),
@@ -200,7 +200,7 @@ fn another_projects_pool_is_forbidden() {
 }
 
 #[test]
-fn a_family_must_be_the_pools() {
+fn family_must_match_the_pool() {
     check(
         from("four", json!({"ipFamily": "IPv4", "prefixLength": 24})),
         expect![[r#"
@@ -246,7 +246,7 @@ fn a_family_must_be_the_pools() {
 }
 
 #[test]
-fn a_length_is_given_or_the_pools() {
+fn missing_length_uses_the_pool_default() {
     check(
         from("bounded", json!({})),
         expect![[r#"
@@ -269,7 +269,7 @@ fn a_length_is_given_or_the_pools() {
 }
 
 #[test]
-fn lengths_that_no_pool_could_serve() {
+fn length_outside_the_family_is_rejected() {
     check(
         from("four", json!({"prefixLength": 0})),
         expect![[r#"
@@ -308,7 +308,7 @@ fn lengths_that_no_pool_could_serve() {
 }
 
 #[test]
-fn lengths_outside_the_pools_bounds() {
+fn length_outside_the_pool_bounds_is_rejected() {
     check(
         from("bounded", json!({"prefixLength": 23})),
         expect![[r#"
@@ -359,7 +359,7 @@ fn lengths_outside_the_pools_bounds() {
 }
 
 #[test]
-fn an_address_of_ones_own() {
+fn claim_for_an_exact_address_or_block() {
     check(
         from("four", json!({"address": "10.0.0.77"})),
         expect![[r#"
@@ -456,7 +456,7 @@ fn an_address_of_ones_own() {
 }
 
 #[test]
-fn an_exhausted_pool_says_what_it_has_left() {
+fn exhausted_error_names_largest_free_block() {
     check(
         from("tiny", json!({"prefixLength": 31})),
         expect![[r#"
@@ -477,7 +477,7 @@ fn an_exhausted_pool_says_what_it_has_left() {
 }
 
 #[test]
-fn every_bad_field_is_reported_at_once() {
+fn all_field_errors_are_reported_together() {
     let owner = json!({"apiGroup": "apps"});
     let spec = json!({"prefixLength": 0, "address": "nonsense", "ownerRef": owner});
     check(
@@ -503,7 +503,7 @@ fn every_bad_field_is_reported_at_once() {
 }
 
 #[test]
-fn blocks_are_the_lowest_and_reused_at_once() {
+fn lowest_block_is_allocated_and_reused_after_delete() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let mut claims = |name: &str, length: u8| {
         server
@@ -522,7 +522,7 @@ fn blocks_are_the_lowest_and_reused_at_once() {
 }
 
 #[test]
-fn best_fit_takes_the_smallest_region_that_is_large_enough() {
+fn best_fit_uses_the_smallest_sufficient_region() {
     let mut server = Server::new();
     server.create(pool("p"), json!({"cidr": "10.0.0.0/24", "allocation": {"strategy": "BestFit"}})).unwrap();
     for (name, address) in [("a", "10.0.0.0/26"), ("b", "10.0.0.128/27"), ("c", "10.0.0.255")] {
@@ -540,7 +540,7 @@ fn best_fit_takes_the_smallest_region_that_is_large_enough() {
 }
 
 #[test]
-fn a_name_that_is_taken_consumes_nothing() {
+fn existing_claim_name_is_rejected_without_writes() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let writes = server.log.len();
@@ -550,7 +550,7 @@ fn a_name_that_is_taken_consumes_nothing() {
 }
 
 #[test]
-fn a_dry_run_tells_the_next_block_and_changes_nothing() {
+fn dry_run_reports_next_block_and_writes_nothing() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let writes = server.log.len();
@@ -574,7 +574,7 @@ fn a_dry_run_tells_the_next_block_and_changes_nothing() {
 }
 
 #[test]
-fn only_the_reclaim_policy_may_change() {
+fn only_reclaim_policy_is_mutable() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let spec = from("p", json!({"prefixLength": 32, "ownerRef": {"kind": "Pod", "name": "a"}}));
     server.create(claim("a"), spec.clone()).unwrap();
@@ -613,7 +613,7 @@ fn only_the_reclaim_policy_may_change() {
 }
 
 #[test]
-fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
+fn users_may_write_only_foreign_conditions_of_status() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let used = json!({"type": "InUse", "status": "True", "reason": "Pinged", "message": "",
@@ -638,7 +638,7 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
 }
 
 #[test]
-fn a_deletion_gives_everything_back_at_once() {
+fn delete_removes_allocation_and_frees_block() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 25}))).unwrap();
     let allocation = server.allocation_of(&claim("a"));
@@ -648,7 +648,7 @@ fn a_deletion_gives_everything_back_at_once() {
 }
 
 #[test]
-fn finalizers_keep_the_block_until_the_last_is_gone() {
+fn finalizers_keep_the_block_until_the_last_is_removed() {
     let mut server = Server::with_pool("p", "10.0.0.0/32");
     let finalizers = vec!["example.com/a".to_owned(), "example.com/b".to_owned()];
     let spec = from("p", json!({"prefixLength": 32}));
@@ -702,7 +702,7 @@ fn finalizers_keep_the_block_until_the_last_is_gone() {
 }
 
 #[test]
-fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
+fn retained_allocation_blocks_its_claim_name_until_deleted() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let spec = from("p", json!({"prefixLength": 32, "reclaimPolicy": "Retain"}));
     server.create(claim("a"), spec.clone()).unwrap();
@@ -720,7 +720,7 @@ fn a_retained_allocation_bars_its_name_until_it_is_deleted() {
 }
 
 #[test]
-fn a_bound_claim_without_its_allocation_is_an_internal_fault() {
+fn delete_of_bound_claim_without_allocation_is_500() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     server.create(claim("a"), from("p", json!({"prefixLength": 32}))).unwrap();
     let allocation = server.allocation_of(&claim("a"));

@@ -37,14 +37,14 @@ fn events_at(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)
 }
 
 #[test]
-fn nearly_exhausted_pool_is_told_again_only_after_it_was_below_90_percent() {
+fn nearly_exhausted_event_repeats_only_after_dropping_below_90_percent() {
     let (nearly, available) = ("PoolNearlyExhausted", "PoolAvailable");
     assert_eq!(events_at(EventState::default(), &[0, 94, 95, 99, 94, 90, 95, 96]), [(95, nearly)]);
     assert_eq!(events_at(EventState::default(), &[95, 89, 94, 95]), [(95, nearly), (89, available), (95, nearly)]);
 }
 
 #[test]
-fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
+fn exhausted_and_available_events_follow_utilization() {
     let (nearly, exhausted, available) = ("PoolNearlyExhausted", "PoolExhausted", "PoolAvailable");
     assert_eq!(
         events_at(EventState::default(), &[95, 100, 100, 99]),
@@ -59,7 +59,7 @@ fn exhausted_pool_is_told_and_so_is_the_first_address_that_is_free_again() {
 }
 
 #[test]
-fn restart_remembers_what_was_told() {
+fn restart_does_not_repeat_events() {
     let after =
         |percent, last, percents: &[i64]| events_at(event_rules().initial_state(&used(percent), last), percents);
     assert_eq!(after(100, None, &[100]), []);
@@ -73,7 +73,7 @@ fn restart_remembers_what_was_told() {
 }
 
 #[test]
-fn notes_say_how_much_is_left() {
+fn event_notes_contain_free_addresses() {
     let note = |percent, state| event_rules().on_change(&used(percent), state).1.unwrap().note;
     let nearly = "96% of 10.0.0.0/24 is in use; 9 addresses are free, the largest free block is a /29";
     assert_eq!(note(96, EventState::default()), nearly);
@@ -82,7 +82,7 @@ fn notes_say_how_much_is_left() {
 
 /// The error refers to the pool by reference count, so the committer does not copy it.
 #[test]
-fn refusal_of_an_exhausted_pool_carries_the_pool_without_copying_it() {
+fn exhausted_error_refers_to_the_pool_without_copying_it() {
     let mut server = Server::with_pool("p", "10.0.0.0/32");
     let spec = json!({"poolRef": {"name": "p"}, "prefixLength": 32});
     server.create(claim("first"), spec.clone()).unwrap();

@@ -65,7 +65,7 @@ fn is_unavailable<T>(answer: Result<T, StatusError>) -> bool {
 }
 
 #[test]
-fn status_write_changes_only_the_figures_of_a_pool_of_a_newer_version() {
+fn status_write_back_keeps_unknown_fields_of_newer_version() {
     for (pointer, value) in newer_places() {
         let mut server = with_newer(pointer, value.clone());
         let before = server.objects[&pool("p")].clone();
@@ -81,7 +81,7 @@ fn status_write_changes_only_the_figures_of_a_pool_of_a_newer_version() {
 }
 
 #[test]
-fn change_by_a_user_is_unavailable_where_a_newer_version_has_written() {
+fn user_changes_of_objects_of_newer_version_are_503() {
     for (pointer, value) in newer_places() {
         let mut server = with_newer(pointer, value);
         let label = |object: &mut Object| drop(object.metadata.labels.insert("a".to_owned(), "b".to_owned()));
@@ -101,7 +101,7 @@ fn change_by_a_user_is_unavailable_where_a_newer_version_has_written() {
 }
 
 #[test]
-fn pool_of_a_newer_version_takes_no_new_claims_or_child_pools() {
+fn pool_of_newer_version_rejects_claims_and_child_pools() {
     for (pointer, value) in newer_places() {
         let mut server = with_newer(pointer, value);
         // A metadata field does not affect allocations.
@@ -114,7 +114,7 @@ fn pool_of_a_newer_version_takes_no_new_claims_or_child_pools() {
 }
 
 #[test]
-fn selector_passes_over_a_pool_of_a_newer_version() {
+fn selector_skips_pool_of_newer_version() {
     let mut server = Server::new();
     for (name, cidr) in [("p", "10.0.0.0/24"), ("q", "10.0.1.0/30")] {
         let labeled = |meta: &mut apimachinery::object::ObjectMeta| {
@@ -131,7 +131,7 @@ fn selector_passes_over_a_pool_of_a_newer_version() {
 }
 
 #[test]
-fn span_of_an_unknown_kind_is_never_handed_out() {
+fn span_of_unknown_kind_is_not_allocated() {
     let mut server = Server::with_pool("p", "10.0.0.0/24");
     let mut restored = AllocatorState::default();
     restored.load_object(pool("p"), (*server.objects[&pool("p")]).clone()).unwrap();

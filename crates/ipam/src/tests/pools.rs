@@ -17,7 +17,7 @@ fn check(spec: Value, expect: Expect) {
 }
 
 #[test]
-fn a_root_pool_needs_a_block_and_no_length() {
+fn root_pool_requires_cidr_and_forbids_length() {
     check(
         json!({"cidr": "192.168.0.0/24"}),
         expect![[r#"
@@ -68,7 +68,7 @@ fn a_root_pool_needs_a_block_and_no_length() {
 }
 
 #[test]
-fn text_that_is_no_block_is_an_invalid_cidr() {
+fn malformed_cidr_error_states_the_cause() {
     for (cidr, detail) in [
         ("10.0.0.0", "there is no prefix length;"),
         ("/8", "there is no address;"),
@@ -86,7 +86,7 @@ fn text_that_is_no_block_is_an_invalid_cidr() {
 }
 
 #[test]
-fn a_block_is_read_strictly() {
+fn malformed_cidr_is_rejected_on_spec_cidr() {
     for cidr in ["010.0.0.0/8", "fe80::%eth0/64", "::ffff:10.0.0.0/104", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "x"] {
         let mut server = Server::new();
         let refusal = server.create(pool("p"), json!({"cidr": cidr})).unwrap_err();
@@ -96,7 +96,7 @@ fn a_block_is_read_strictly() {
 }
 
 #[test]
-fn host_bits_are_normalised_with_a_warning() {
+fn host_bits_are_cleared_with_a_warning() {
     check(
         json!({"cidr": "192.168.0.7/24"}),
         expect![[r#"
@@ -114,7 +114,7 @@ fn host_bits_are_normalised_with_a_warning() {
 }
 
 #[test]
-fn a_child_pool_needs_a_parent_and_a_length_or_a_block() {
+fn child_pool_requires_parent_and_length_or_cidr() {
     let parent = json!({"name": "root"});
     check(
         json!({"parentPoolRef": parent, "prefixLength": 24}),
@@ -186,7 +186,7 @@ fn a_child_pool_needs_a_parent_and_a_length_or_a_block() {
 }
 
 #[test]
-fn a_child_pool_is_longer_than_its_parent_and_no_longer_than_its_family() {
+fn child_pool_length_is_between_parent_and_family_length() {
     let parent = json!({"name": "root"});
     for (length, accepted) in [(-1, false), (0, false), (15, false), (16, false), (17, true), (32, true), (33, false)] {
         let mut server = Server::with_pool("root", "10.0.0.0/16");
@@ -230,7 +230,7 @@ fn a_child_pool_is_longer_than_its_parent_and_no_longer_than_its_family() {
 }
 
 #[test]
-fn families_are_inherited_at_any_depth() {
+fn child_pools_inherit_the_family_at_any_depth() {
     let mut server = Server::with_pool("six", "2001:db8::/32");
     server.create(pool("a"), json!({"parentPoolRef": {"name": "six"}, "prefixLength": 48})).unwrap();
     server.create(pool("b"), json!({"parentPoolRef": {"name": "a"}, "prefixLength": 56})).unwrap();
@@ -242,7 +242,7 @@ fn families_are_inherited_at_any_depth() {
 }
 
 #[test]
-fn bounds_of_a_policy_must_agree() {
+fn contradicting_allocation_bounds_are_rejected() {
     let policy = |policy: Value| json!({"cidr": "192.168.0.0/24", "allocation": policy});
     check(
         policy(json!({"minPrefixLength": 26, "maxPrefixLength": 30, "defaultPrefixLength": 28})),
@@ -299,7 +299,7 @@ fn bounds_of_a_policy_must_agree() {
 }
 
 #[test]
-fn every_bad_field_is_reported_at_once() {
+fn all_field_errors_are_reported_together() {
     let allocation = json!({"minPrefixLength": -3, "maxPrefixLength": 40});
     check(
         json!({"cidr": "10.0.0.0/8", "prefixLength": 9, "ipFamily": "IPv6", "allocation": allocation}),
@@ -314,7 +314,7 @@ fn every_bad_field_is_reported_at_once() {
 }
 
 #[test]
-fn the_parents_bounds_hold_for_child_pools() {
+fn parent_bounds_apply_to_child_pools() {
     let mut server = Server::new();
     let allocation = json!({"minPrefixLength": 20, "maxPrefixLength": 24});
     server.create(pool("root"), json!({"cidr": "10.0.0.0/16", "allocation": allocation})).unwrap();
@@ -339,7 +339,7 @@ fn the_parents_bounds_hold_for_child_pools() {
 }
 
 #[test]
-fn defaults_are_stored() {
+fn defaults_are_written_to_the_spec() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     assert_eq!(
@@ -353,7 +353,7 @@ fn defaults_are_stored() {
 }
 
 #[test]
-fn root_pools_never_overlap() {
+fn overlapping_root_pool_is_rejected() {
     let mut server = Server::with_pool("middle", "10.1.0.0/16");
     server.create(pool("upper"), json!({"cidr": "10.4.0.0/14"})).unwrap();
     server.create(pool("six"), json!({"cidr": "::/8"})).unwrap();
@@ -384,7 +384,7 @@ fn root_pools_never_overlap() {
 }
 
 #[test]
-fn a_block_of_the_parent_is_handed_out_once() {
+fn block_of_parent_is_allocated_only_once() {
     let mut server = Server::with_pool("root", "10.0.0.0/30");
     let child = |cidr: &str| json!({"parentPoolRef": {"name": "root"}, "cidr": cidr});
     server.create(pool("a"), child("10.0.0.0/31")).unwrap();
@@ -402,7 +402,7 @@ fn a_block_of_the_parent_is_handed_out_once() {
 }
 
 #[test]
-fn the_status_tells_what_is_left() {
+fn status_shows_remaining_capacity() {
     let mut server = Server::with_pool("root", "10.0.0.0/30");
     let status = |server: &Server, name: &str| server.get(&pool(name)).field("status").to_string();
     expect![[r#"{"allocatedCIDR":"10.0.0.0/30","capacity":{"allocated":0,"available":4,"exact":{"allocated":"0","available":"4","total":"4"},"total":4},"conditions":[{"lastTransitionTime":"2026-01-01T00:00:01Z","message":"10.0.0.0/30 is a root pool","reason":"AllocationSucceeded","status":"True","type":"Allocated"},{"lastTransitionTime":"2026-01-01T00:00:01Z","message":"the pool has free addresses","reason":"AddressesAvailable","status":"True","type":"Ready"}],"ipFamily":"IPv4","largestFreePrefix":30,"observedGeneration":1,"phase":"Ready","utilizationPercent":0}"#]].assert_eq(&status(&server, "root"));
@@ -438,7 +438,7 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
 /// The text of such a block looks like an IPv4-mapped address. A claim may use exactly that text, because a status
 /// shows it.
 #[test]
-fn blocks_that_print_as_ipv4_mapped_are_handed_out_and_can_be_claimed_again() {
+fn blocks_in_the_ipv4_mapped_range_can_be_claimed() {
     let mut server = Server::with_pool("p", "::fffe:0:0/95");
     server.create(claim("a"), json!({"poolRef": {"name": "p"}, "prefixLength": 96})).unwrap();
     let answer = server.create(claim("b"), json!({"poolRef": {"name": "p"}, "prefixLength": 104}));
@@ -460,7 +460,7 @@ fn blocks_that_print_as_ipv4_mapped_are_handed_out_and_can_be_claimed_again() {
 }
 
 #[test]
-fn what_is_fixed_cannot_change_and_what_is_not_can() {
+fn immutable_fields_are_rejected_and_mutable_fields_change() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     let mut change = |name: &str, spec: Value| show(&server.update(&pool(name), |pool| pool.set_field("spec", spec)));
@@ -505,7 +505,7 @@ fn what_is_fixed_cannot_change_and_what_is_not_can() {
 }
 
 #[test]
-fn a_pool_in_use_stays() {
+fn pool_in_use_cannot_be_deleted() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     server.create(pool("child"), json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24})).unwrap();
     expect![[r#"
@@ -527,7 +527,7 @@ fn a_pool_in_use_stays() {
 }
 
 #[test]
-fn a_retained_allocation_keeps_its_pool() {
+fn pool_with_retained_allocation_cannot_be_deleted() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     let spec = json!({"poolRef": {"name": "root"}, "prefixLength": 32, "reclaimPolicy": "Retain"});
     server.create(claim("c"), spec).unwrap();
@@ -541,7 +541,7 @@ fn a_retained_allocation_keeps_its_pool() {
 }
 
 #[test]
-fn a_terminating_pool_serves_nothing_new() {
+fn terminating_pool_rejects_claims_and_child_pools() {
     let mut server = Server::new();
     let finalizers = vec!["example.com/hold".to_owned()];
     server
@@ -574,7 +574,7 @@ fn a_terminating_pool_serves_nothing_new() {
 }
 
 #[test]
-fn a_dry_run_of_a_child_pool_says_what_it_is() {
+fn dry_run_of_child_pool_has_a_warning() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     let spec = json!({"parentPoolRef": {"name": "root"}, "prefixLength": 24});
     expect![[r#"
@@ -585,7 +585,7 @@ fn a_dry_run_of_a_child_pool_says_what_it_is() {
 }
 
 #[test]
-fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
+fn users_may_write_only_foreign_conditions_of_status() {
     let mut server = Server::with_pool("root", "10.0.0.0/30");
     let routed = json!({"type": "Routed", "status": "True", "reason": "Announced", "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z"});
@@ -643,7 +643,7 @@ fn users_write_conditions_of_their_own_and_nothing_else_of_a_status() {
 }
 
 #[test]
-fn a_pool_is_settled_once_for_a_batch() {
+fn pool_status_is_written_once_per_batch() {
     let mut server = Server::with_pool("idle", "10.9.0.0/16");
     server.settles = false;
     server.create(pool("busy"), json!({"cidr": "10.0.0.0/16"})).unwrap();
@@ -658,7 +658,7 @@ fn a_pool_is_settled_once_for_a_batch() {
 
 /// The number of free addresses is the same, but the largest free block is not.
 #[test]
-fn a_batch_that_only_scatters_what_is_free_is_settled() {
+fn status_is_written_if_only_largest_free_block_changed() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
     let address = |address: &str| json!({"poolRef": {"name": "p"}, "address": address});
     server.create(claim("pair"), address("10.0.0.0/31")).unwrap();
@@ -673,7 +673,7 @@ fn a_batch_that_only_scatters_what_is_free_is_settled() {
 
 /// The number of allocated addresses is the same, but the holders are not.
 #[test]
-fn batch_that_only_changes_who_fills_a_pool_is_settled() {
+fn status_is_written_if_only_the_holders_changed() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
     let child = |cidr: &str| json!({"parentPoolRef": {"name": "p"}, "cidr": cidr});
     server.create(pool("low"), child("10.0.0.0/31")).unwrap();
@@ -688,7 +688,7 @@ fn batch_that_only_changes_who_fills_a_pool_is_settled() {
 }
 
 #[test]
-fn a_pool_that_goes_while_its_status_is_behind_is_forgotten() {
+fn deleted_pool_with_outdated_status_leaves_no_state() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
     server.create(claim("c"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap();
     server.settles = false;
@@ -700,7 +700,7 @@ fn a_pool_that_goes_while_its_status_is_behind_is_forgotten() {
 
 /// The service updates the status, regardless of what increased the generation.
 #[test]
-fn a_status_of_an_earlier_generation_is_settled() {
+fn status_is_written_if_generation_changed() {
     let mut server = Server::with_pool("p", "10.0.0.0/30");
     let old = server.objects[&pool("p")].clone();
     let mut new = (*old).clone();

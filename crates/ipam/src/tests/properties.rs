@@ -282,7 +282,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_kinds_do_what_the_model_does(steps in a_history(150)) {
+    fn kinds_return_the_results_of_the_model(steps in a_history(150)) {
         let (mut server, mut model) = (Server::new(), Model::default());
         for step in &steps {
             let outcome = run(&mut server, step);
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn a_write_is_taken_back_by_its_reverse(steps in a_history(80), settles: bool) {
+    fn applying_reversed_writes_restores_the_state(steps in a_history(80), settles: bool) {
         let mut server = Server::new();
         server.settles = settles;
         let mut seen = vec![(0, server.state.debug_dump())];
@@ -310,7 +310,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_reads_the_same_world(steps in a_history(80)) {
+    fn restart_rebuilds_the_same_state(steps in a_history(80)) {
         let mut server = Server::new();
         for (idx, step) in steps.iter().enumerate() {
             let _ = run(&mut server, step);

@@ -35,7 +35,7 @@ fn check(pools: &[(&str, &str, &str, u8)], request: Value, expect: Expect) {
 }
 
 #[test]
-fn pools_are_tried_by_name_and_passed_over() {
+fn pools_are_tried_in_name_order_and_skipped_if_unsuitable() {
     let first = "FirstFit";
     check(
         &[("b", "10.1.0.0/24", first, 0), ("a", "10.2.0.0/24", first, 0)],
@@ -78,7 +78,7 @@ fn pools_are_tried_by_name_and_passed_over() {
 }
 
 #[test]
-fn child_pools_match_too() {
+fn selector_matches_child_pools() {
     let mut server = server(&[("a", "10.0.0.0/24", "FirstFit", 0)]);
     let spec = json!({"parentPoolRef": {"name": "a"}, "prefixLength": 28});
     server
@@ -92,7 +92,7 @@ fn child_pools_match_too() {
 }
 
 #[test]
-fn least_utilized_takes_the_greatest_free_share() {
+fn least_utilized_uses_the_pool_with_highest_free_ratio() {
     let least = "LeastUtilized";
     let pools = [("a", "10.0.0.0/24", least, 25), ("b", "10.1.0.0/28", least, 30), ("c", "10.2.0.0/24", least, 26)];
     check(
@@ -133,7 +133,7 @@ fn least_utilized_takes_the_greatest_free_share() {
 }
 
 #[test]
-fn the_answer_is_the_most_helpful_refusal() {
+fn error_of_the_best_matching_pool_is_returned() {
     let first = "FirstFit";
     check(
         &[],

@@ -18,7 +18,7 @@ fn kinds() -> [&'static dyn Kind<AllocatorState>; 3] {
 }
 
 #[test]
-fn discovery() {
+fn discovery_lists_verbs_names_and_selectors() {
     let told = |kind: &dyn Kind<AllocatorState>| {
         let resource = kind.resource();
         let verbs: Vec<_> = resource.verbs.iter().map(|verb| verb.as_str()).collect();
@@ -54,7 +54,7 @@ fn cell(column: &Column, object: &Object) -> Value {
 }
 
 #[test]
-fn tables() {
+fn table_columns_have_expected_cells() {
     let mut server = Server::with_pool("root", "10.0.0.0/16");
     let spec = json!({"parentPoolRef": {"name": "root"}, "prefixLength": 17, "visibility": "shared",
         "allocation": {"defaultPrefixLength": 19}});
@@ -131,7 +131,7 @@ fn check(pointer: &str, expect: Expect) {
 }
 
 #[test]
-fn explanations() {
+fn schema_descriptions_come_from_doc_comments() {
     check(
         "/properties/spec/properties/allocation/properties/strategy",
         expect![[r#"
@@ -168,7 +168,7 @@ fn explanations() {
 }
 
 #[test]
-fn gauges() {
+fn gauges_report_pool_addresses() {
     let mut server = Server::with_pool("all", "::/0");
     server.create(pool("p"), json!({"cidr": "10.0.0.0/30"})).unwrap();
     server.create(claim("c"), json!({"poolRef": {"name": "p"}, "prefixLength": 32})).unwrap();

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn silent_server_is_given_up() {
+    async fn client_gives_up_on_silent_server() {
         let directory = tempfile::tempdir().unwrap();
         let listener = socket::listen(directory.path()).unwrap();
         let connection = connect(directory.path()).await.unwrap().unwrap();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn server_that_ends_is_told() {
+    async fn connection_closed_before_the_result_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let listener = socket::listen(directory.path()).unwrap();
         let connection = connect(directory.path()).await.unwrap().unwrap();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn socket_of_a_dead_server_is_none_and_is_replaced() {
+    async fn stale_socket_connects_to_nothing_and_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         assert!(connect(directory.path()).await.unwrap().is_none(), "no socket at all");
         drop(socket::listen(directory.path()).unwrap());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn directory_with_a_long_path_is_reached() {
+    async fn socket_works_in_directory_with_long_path() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("d".repeat(200));
         fs::create_dir(&deep).unwrap();

@@ -50,7 +50,7 @@ fn assert_refused(events: &[Event], words: &str) {
 }
 
 #[tokio::test]
-async fn backup_is_made_and_its_revision_told() {
+async fn backup_request_creates_file_and_returns_revision() {
     let directory = tempfile::tempdir().unwrap();
     let to = directory.path().join("copy.db");
     let events = answer(shared(&directory).await, &request(&to)).await;
@@ -66,7 +66,7 @@ fn shared_again(directory: &TempDir) -> Shared {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused_with_the_reason() {
+async fn invalid_requests_get_an_error_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     shared(&directory).await;
     for (sent, words) in [
@@ -81,7 +81,7 @@ async fn wrong_requests_are_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn long_line_is_refused() {
+async fn request_line_over_the_limit_is_rejected() {
     let line = vec![b' '; usize::try_from(crate::limits::ADMIN_LINE_BYTES_MAX).unwrap() + 1];
     let (mut caller, stream) = UnixStream::pair().unwrap();
     let server = tokio::spawn(serve(stream, Arc::new(Shared::new(None, CancellationToken::new()))));
@@ -93,13 +93,13 @@ async fn long_line_is_refused() {
 }
 
 #[tokio::test]
-async fn silent_caller_is_turned_away() {
+async fn client_without_request_gets_timeout_error() {
     let shared = Shared { patience: Duration::from_millis(50), ..Shared::new(None, CancellationToken::new()) };
     assert_refused(&answer(shared, b"{\"backup\"").await, "in time");
 }
 
 #[tokio::test]
-async fn second_backup_is_refused_while_one_is_made() {
+async fn concurrent_backup_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let shared = shared(&directory).await;
     let _first = prepare(Path::new("/a"), &shared).unwrap();
@@ -108,7 +108,7 @@ async fn second_backup_is_refused_while_one_is_made() {
 }
 
 #[tokio::test]
-async fn backup_of_a_caller_that_has_gone_is_given_up() {
+async fn backup_is_canceled_when_client_disconnects() {
     let directory = tempfile::tempdir().unwrap();
     let shared = shared(&directory).await;
     let (_caller, stream) = UnixStream::pair().unwrap();
@@ -122,7 +122,7 @@ async fn backup_of_a_caller_that_has_gone_is_given_up() {
 }
 
 #[tokio::test]
-async fn backup_of_a_server_that_stops_is_given_up() {
+async fn backup_is_canceled_when_server_stops() {
     let directory = tempfile::tempdir().unwrap();
     let shared = shared(&directory).await;
     shared.stop.cancel();
@@ -142,7 +142,7 @@ async fn backup_of_a_server_that_stops_is_given_up() {
 
 /// The client has sent no request, and its timeout is far away.
 #[tokio::test]
-async fn silent_caller_does_not_keep_a_server_from_stopping() {
+async fn silent_client_does_not_delay_shutdown() {
     let shared = Shared { patience: Duration::from_hours(1), ..Shared::new(None, CancellationToken::new()) };
     let (_caller, stream) = UnixStream::pair().unwrap();
     shared.stop.cancel();
@@ -150,13 +150,13 @@ async fn silent_caller_does_not_keep_a_server_from_stopping() {
 }
 
 #[tokio::test]
-async fn other_users_are_refused() {
+async fn only_root_and_server_user_are_allowed() {
     assert!(is_allowed(0) && is_allowed(rustix::process::geteuid().as_raw()));
     assert!(!is_allowed(rustix::process::geteuid().as_raw() + 1));
 }
 
 #[tokio::test]
-async fn callers_beyond_the_limit_wait() {
+async fn connections_over_the_limit_wait() {
     let directory = tempfile::tempdir().unwrap();
     let admin = Admin::start(directory.path(), None).unwrap();
     let mut callers = Vec::new();

@@ -80,20 +80,20 @@ fn walk(command: &Command, path: &str) {
 }
 
 #[test]
-fn flag_given_twice_takes_the_last_value() {
+fn repeated_flag_uses_last_value() {
     let mut command = CommandLine::command();
     command.build();
     walk(&command, "");
 }
 
 #[test]
-fn flag_that_makes_a_list_keeps_all_values() {
+fn repeated_list_flag_keeps_all_values() {
     let twice = meaning("create -f one -f two").unwrap();
     assert!(twice.contains("one") && twice.contains("two"), "{twice}");
 }
 
 #[test]
-fn flags_before_and_after_the_command_are_the_same_flag() {
+fn global_flag_after_command_overrides_flag_before_it() {
     let line = CommandLine::try_parse_from(["ipam", "--context", "a", "get", "ippools", "--context", "b"]).unwrap();
     assert_eq!(line.connection.context.as_deref(), Some("b"));
 }

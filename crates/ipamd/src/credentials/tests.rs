@@ -64,7 +64,7 @@ fn handshake(credentials: &Credentials, name: &str) -> Result<(), rustls::Error>
 }
 
 #[test]
-fn the_first_start_makes_all_of_it_and_keeps_it_to_itself() {
+fn first_start_creates_all_files_with_private_modes() {
     let directory = tempfile::tempdir().unwrap();
     ensure(&directory.path().join("data"), &local(), NOW).unwrap();
     let pki = directory.path().join("data").join(DIRECTORY_NAME);
@@ -78,7 +78,7 @@ fn the_first_start_makes_all_of_it_and_keeps_it_to_itself() {
 }
 
 #[test]
-fn both_sides_accept_the_certificates() {
+fn tls_handshake_succeeds_for_every_serving_name() {
     let directory = tempfile::tempdir().unwrap();
     // The handshake uses the system clock.
     let now = OffsetDateTime::now_utc();
@@ -105,7 +105,7 @@ fn both_sides_accept_the_certificates() {
 }
 
 #[test]
-fn the_administrator_is_a_master() {
+fn admin_certificate_is_client_certificate_in_system_masters() {
     let directory = tempfile::tempdir().unwrap();
     let credentials = ensure(directory.path(), &local(), NOW).unwrap();
     let der = read_certificate(&credentials.admin_cert_pem).unwrap();
@@ -121,7 +121,7 @@ fn the_administrator_is_a_master() {
 }
 
 #[test]
-fn a_later_start_changes_nothing() {
+fn later_start_changes_no_files() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let before = files_of(directory.path());
@@ -130,7 +130,7 @@ fn a_later_start_changes_nothing() {
 }
 
 #[test]
-fn certificates_are_renewed_before_they_end() {
+fn start_renews_expiring_certificates_with_new_serials() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let before = files_of(directory.path());
@@ -148,7 +148,7 @@ fn certificates_are_renewed_before_they_end() {
 }
 
 #[test]
-fn a_new_address_or_name_gets_a_new_serving_certificate() {
+fn missing_serving_name_renews_serving_certificate() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     for (bind, hostname, expected) in [
@@ -167,7 +167,7 @@ fn a_new_address_or_name_gets_a_new_serving_certificate() {
 }
 
 #[test]
-fn a_running_server_renews_what_is_due_and_nothing_else() {
+fn renew_changes_only_due_certificates() {
     let directory = tempfile::tempdir().unwrap();
     let present = ensure(directory.path(), &local(), NOW).unwrap();
     let due = due(&present).unwrap();
@@ -182,7 +182,7 @@ fn a_running_server_renews_what_is_due_and_nothing_else() {
 }
 
 #[test]
-fn certificate_ends_soon_in_the_last_fifth_of_its_life_and_the_last_two_weeks() {
+fn certificate_expires_soon_in_last_fifth_and_last_two_weeks() {
     let key = KeyPair::generate().unwrap();
     for (life, soon) in [(Duration::days(365), Duration::days(14)), (Duration::days(10), Duration::days(2))] {
         let mut params = CertificateParams::default();
@@ -198,7 +198,7 @@ fn certificate_ends_soon_in_the_last_fifth_of_its_life_and_the_last_two_weeks() 
 }
 
 #[test]
-fn a_running_server_makes_no_other_authority() {
+fn renew_fails_if_authority_is_missing_or_replaced() {
     let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let present = ensure(ours.path(), &local(), NOW).unwrap();
     ensure(other.path(), &local(), NOW).unwrap();
@@ -219,7 +219,7 @@ fn a_running_server_makes_no_other_authority() {
 
 /// Files are written atomically in a fixed order, so these are all states that an interrupted start can leave.
 #[test]
-fn an_interrupted_first_start_is_completed() {
+fn next_start_completes_interrupted_first_start() {
     let order = ["ca.key", "ca.crt", "serving.key", "serving.crt", "admin.key", "admin.crt"];
     for written in 0..=order.len() {
         let directory = tempfile::tempdir().unwrap();
@@ -240,7 +240,7 @@ fn an_interrupted_first_start_is_completed() {
 }
 
 #[test]
-fn an_authority_is_never_replaced() {
+fn corrupt_credential_file_is_an_error_and_not_replaced() {
     for (name, contents, expected) in [
         ("ca.crt", "junk", "ca.crt is not a certificate"),
         ("ca.key", "junk", "ca.key is not a private key"),
@@ -257,7 +257,7 @@ fn an_authority_is_never_replaced() {
 }
 
 #[test]
-fn key_that_was_brought_is_given_to_clients_as_what_it_is() {
+fn imported_key_keeps_its_file_and_is_served_with_correct_label() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let path = directory.path().join(DIRECTORY_NAME).join("admin.key");
@@ -280,7 +280,7 @@ fn key_that_was_brought_is_given_to_clients_as_what_it_is() {
 }
 
 #[test]
-fn another_authoritys_key_is_refused() {
+fn mismatched_authority_key_is_rejected() {
     let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     ensure(ours.path(), &local(), NOW).unwrap();
     ensure(other.path(), &local(), NOW).unwrap();
@@ -291,7 +291,7 @@ fn another_authoritys_key_is_refused() {
 }
 
 #[test]
-fn what_another_authority_signed_or_another_key_made_is_renewed() {
+fn certificate_of_other_authority_or_key_is_renewed() {
     let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     ensure(ours.path(), &local(), NOW).unwrap();
     ensure(other.path(), &local(), NOW).unwrap();
@@ -310,7 +310,7 @@ fn what_another_authority_signed_or_another_key_made_is_renewed() {
 }
 
 #[test]
-fn the_authoritys_key_may_be_kept_elsewhere() {
+fn missing_authority_key_fails_only_when_signing() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     fs::remove_file(directory.path().join(DIRECTORY_NAME).join("ca.key")).unwrap();
@@ -320,7 +320,7 @@ fn the_authoritys_key_may_be_kept_elsewhere() {
 }
 
 #[test]
-fn an_expired_authority_is_an_error_that_says_so() {
+fn expired_authority_error_names_the_date() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let error = format!("{:#}", ensure(directory.path(), &local(), NOW + Duration::days(3_653)).err().unwrap());
@@ -328,7 +328,7 @@ fn an_expired_authority_is_an_error_that_says_so() {
 }
 
 #[test]
-fn keys_that_are_open_to_others_are_closed() {
+fn start_restricts_modes_of_keys_and_directory() {
     let directory = tempfile::tempdir().unwrap();
     ensure(directory.path(), &local(), NOW).unwrap();
     let pki = directory.path().join(DIRECTORY_NAME);
@@ -340,7 +340,7 @@ fn keys_that_are_open_to_others_are_closed() {
 }
 
 #[test]
-fn names_of_machines_that_are_no_dns_names_are_left_out() {
+fn dns_name_check_accepts_only_valid_names() {
     for (name, expected) in [
         ("node-1.example.org", true),
         ("7", true),

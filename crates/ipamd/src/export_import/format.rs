@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_comes_back_byte_for_byte() {
+    fn record_lines_round_trip_byte_for_byte() {
         for (value, stands_in_line) in [
             (&br#"{"a":1.10,"b":"\u00e4 \"x\"","c":[1e5,-0]}"#[..], true),
             (b"{ \"spaces\" :\t1 }", true),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_lines_come_back_too() {
+    fn span_end_and_header_lines_round_trip() {
         let span_of = |first, last| Span { space: "s".to_owned(), first, last, holder: Key::new("h").unwrap() };
         for example in [span_of(0, 0), span_of(1, u128::MAX)] {
             assert_eq!(read(&span(&example)).unwrap(), Line::Span(example));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_a_fault() {
+    fn malformed_and_unknown_lines_are_rejected() {
         for line in [
             "",
             "{}",

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_template_is_well_formed() {
+    fn progress_bar_templates_are_valid() {
         for unit in [Unit::Objects, Unit::Bytes] {
             for is_bounded in [false, true] {
                 style(unit, is_bounded);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_everything_counts() {
+    fn digest_depends_on_every_field_and_the_order() {
         let sum = |records: &[Record], spans: &[Span]| {
             let mut tally = Tally::default();
             for record in records {

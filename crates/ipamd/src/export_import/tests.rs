@@ -93,7 +93,7 @@ async fn read(store: &MemoryStore, file: &Path) -> (Revision, Sum) {
 }
 
 #[tokio::test]
-async fn no_page_is_lost_or_read_twice() {
+async fn export_and_import_round_trip_around_page_sizes() {
     let directory = tempfile::tempdir().unwrap();
     let around = |size: usize| [size - 1, size, size + 1, 2 * size];
     let sizes = around(RECORDS_PER_PAGE).into_iter().zip(around(SPANS_PER_PAGE)).chain([(0, 0), (1, 0), (0, 1)]);
@@ -110,7 +110,7 @@ async fn no_page_is_lost_or_read_twice() {
 }
 
 #[tokio::test]
-async fn a_page_is_bounded() {
+async fn pages_have_at_most_the_page_size() {
     let store = store(records(RECORDS_PER_PAGE + 1, 1), spans(SPANS_PER_PAGE + 1)).await;
     let mut pages = SnapshotReader::of(store.snapshot().await.unwrap());
     let mut sizes = Vec::new();
@@ -124,7 +124,7 @@ async fn a_page_is_bounded() {
 }
 
 #[tokio::test]
-async fn large_objects_are_written_in_pages_bounded_in_bytes() {
+async fn import_pages_of_large_objects_are_limited_in_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let (from, file) = (store(records(5, IMPORT_PAGE_BYTES_MAX / 2), Vec::new()).await, directory.path().join("large"));
     write(&from, &file).await;
@@ -138,7 +138,7 @@ async fn large_objects_are_written_in_pages_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn a_store_that_holds_something_else_is_noticed() {
+async fn verify_fails_if_store_differs_from_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     let from = store(records(3, 1), spans(3)).await;
@@ -158,7 +158,7 @@ async fn a_store_that_holds_something_else_is_noticed() {
 }
 
 #[tokio::test]
-async fn long_line_is_refused() {
+async fn import_line_over_the_limit_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("long");
     std::fs::File::create(&file).unwrap().set_len(EXPORT_LINE_BYTES_MAX + 1).unwrap();

@@ -19,7 +19,7 @@ fn clock() -> SystemTime {
 }
 
 #[tokio::test]
-async fn a_renewal_that_failed_is_tried_again_after_an_hour() {
+async fn failed_renewal_is_retried_after_an_hour() {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let directory = tempfile::tempdir().unwrap();
     let line = ["ipam", "serve", "--data-dir", directory.path().to_str().unwrap()];

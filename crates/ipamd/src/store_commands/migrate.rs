@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_is_behind_current_or_ahead() {
+    fn migrate_output_states_outdated_current_or_newer() {
         for (version, verdict, done_words) in
             [(0, "outdated", "from schema version 0 to 2"), (2, "current", "nothing to do"), (3, "newer than", "newer")]
         {

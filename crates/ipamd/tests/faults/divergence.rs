@@ -36,7 +36,7 @@ async fn assert_ended(front: &mut ServerFixture, replica: usize, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_have_read_lost_commits_end_themselves() {
+async fn replicas_that_read_lost_commits_stop() {
     let cluster = Cluster::start().unwrap();
     let database = cluster.database();
     let mut lines = Vec::new();

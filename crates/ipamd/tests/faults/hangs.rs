@@ -15,7 +15,7 @@ const HUNG_COMMITS: u32 = 6;
 
 /// Each commit that hangs blocks its replica for the time-out of a commit. Then the replica looks for it in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_hang_in_a_commit() {
+async fn claims_hold_when_connections_hang_in_commit() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     site.line.fail_commits(20, Fault::Hang);
@@ -29,7 +29,7 @@ async fn connections_that_hang_in_a_commit() {
 
 /// The server answers a request during the hang, before the client's own time-out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_hangs() {
+async fn claims_hold_when_database_hangs() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     let claims = claims(&site.front.server.server(0).client(), "default");
@@ -59,7 +59,7 @@ async fn a_database_that_hangs() {
 
 /// The machine of the primary is lost: packets are dropped until the address leads to the standby.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_is_gone_without_a_word() {
+async fn claims_hold_when_primary_vanishes_silently() {
     let site = Site::usual().await;
     let standby = site.cluster.standby().await.unwrap();
     let mut run = site.work().await;

@@ -114,7 +114,7 @@ fn through(port: u16, database: &Database) -> Database {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_that_are_killed() {
+async fn claims_hold_when_replicas_are_killed() {
     let mut site = Site::usual().await;
     let mut run = site.work().await;
     for victim in 0..REPLICAS {
@@ -127,7 +127,7 @@ async fn replicas_that_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_killed() {
+async fn claims_hold_when_database_is_killed() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     for _ in 0..TIMES {
@@ -140,7 +140,7 @@ async fn a_database_that_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_cut_in_a_commit() {
+async fn claims_hold_when_connections_break_in_commit() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     site.line.fail_commits(5, Fault::Cut);
@@ -160,7 +160,7 @@ async fn connections_that_are_cut_in_a_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_that_is_slow() {
+async fn claims_hold_on_a_slow_connection() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     site.line.delay(DELAY);
@@ -173,7 +173,7 @@ async fn a_line_that_is_slow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_sleeps_and_wakes_up() {
+async fn claims_hold_when_a_replica_is_frozen_and_resumed() {
     let site = Site::usual().await;
     let mut run = site.work().await;
     let began = Instant::now();
@@ -189,7 +189,7 @@ async fn a_replica_that_sleeps_and_wakes_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_an_hour_ahead() {
+async fn claims_hold_when_a_clock_is_an_hour_ahead() {
     let clock = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(clock.path(), "+0").unwrap();
     let way = |replica, builder: Builder| match replica {
@@ -221,7 +221,7 @@ async fn a_clock_that_is_an_hour_ahead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_is_full() {
+async fn claims_hold_when_database_disk_is_full() {
     let site = Site::open(Cluster::in_small_files().unwrap()).await;
     let mut run = site.work().await;
     for _ in 0..TIMES {
@@ -239,7 +239,7 @@ async fn a_disk_that_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_that_takes_over() {
+async fn claims_hold_when_standby_is_promoted() {
     let site = Site::usual().await;
     let standby = site.cluster.standby().await.unwrap();
     let mut run = site.work().await;

@@ -18,7 +18,7 @@ const CLIENTS: usize = 8;
 const ROUNDS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pooler_whose_connections_are_lost() {
+async fn claims_hold_when_pooler_connections_are_lost() {
     let (site, _pooler) = Site::behind_a_pooler().await;
     let mut run = site.work().await;
     site.line.fail_commits(4, Fault::Cut);
@@ -36,7 +36,7 @@ async fn a_pooler_whose_connections_are_lost() {
 
 /// A client can repeat a create with `generateName` safely only if an answer that nothing was written is true.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn generated_names_behind_a_pooler_take_one_block_each() {
+async fn generated_names_through_pooler_take_one_block_each() {
     let (site, _pooler) = Site::behind_a_pooler().await;
     site.front.pool(pool("root").cidr("10.0.0.0/16")).await;
     site.line.fail_commits(2, Fault::Cut);

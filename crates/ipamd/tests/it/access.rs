@@ -74,7 +74,7 @@ async fn bind(server: &Server, role: &str, subject: Value) {
 }
 
 #[tokio::test]
-async fn users_come_from_the_command_line() {
+async fn token_and_client_ca_file_users_are_authenticated_and_authorized() {
     let directory = TempDir::new().unwrap();
     let (tokens, authorities) = (directory.path().join("tokens.csv"), directory.path().join("ca.pem"));
     fs::write(&tokens, "s3cret,jane,1\n").unwrap();
@@ -105,7 +105,7 @@ async fn users_come_from_the_command_line() {
 }
 
 #[tokio::test]
-async fn a_bad_file_of_users_ends_the_start_with_its_fault() {
+async fn server_start_fails_on_malformed_token_or_client_ca_file() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "s3cret,jane\n").unwrap();

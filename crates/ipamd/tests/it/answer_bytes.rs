@@ -24,7 +24,7 @@ fn assert_line(answer: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn compact_json_ends_with_a_newline() {
+async fn compact_json_responses_end_with_one_newline() {
     let front = ServerFixture::with_pool().await;
     let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
     assert_line(&front.post(CLAIMS, wanted.clone()).await, "a create");
@@ -61,7 +61,7 @@ async fn compact_json_ends_with_a_newline() {
 }
 
 #[tokio::test]
-async fn indented_json_and_documents_end_with_their_last_bracket() {
+async fn indented_json_and_documents_have_no_trailing_newline() {
     let front = ServerFixture::with_pool().await;
     for path in [&format!("{POOLS}/root?pretty=1"), &format!("{POOLS}?pretty=true"), &"/apis?pretty=1".to_owned()] {
         let text = front.get(path).await.text();
@@ -86,7 +86,7 @@ async fn indented_json_and_documents_end_with_their_last_bracket() {
 }
 
 #[tokio::test]
-async fn compressed_lists_end_with_a_newline() {
+async fn gzip_list_decompresses_to_the_plain_response() {
     let front = ServerFixture::with_pool().await;
     for index in 0..2 {
         // With the annotations, the list exceeds the size from which responses are compressed.
@@ -104,7 +104,7 @@ async fn compressed_lists_end_with_a_newline() {
 }
 
 #[tokio::test]
-async fn every_event_of_a_watch_is_one_line() {
+async fn watch_events_are_newline_delimited_json() {
     let front = ServerFixture::with_pool().await;
     let request = http::Request::get(format!("{POOLS}?watch=true")).body(bytes::Bytes::new()).unwrap();
     let mut stream = front.http.open(request).await.unwrap();

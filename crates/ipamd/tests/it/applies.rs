@@ -43,7 +43,7 @@ fn entry_of<'a>(object: &'a Value, manager: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn the_first_apply_creates_and_the_next_changes_nothing() {
+async fn first_apply_creates_and_identical_apply_is_a_no_op() {
     let front = ServerFixture::with_pool().await;
     let web = config(json!({"app": "web"}));
     let created = body(&apply(&front, CLAIM, "fieldManager=flux", &web).await, 201);
@@ -72,7 +72,7 @@ async fn the_first_apply_creates_and_the_next_changes_nothing() {
 }
 
 #[tokio::test]
-async fn yaml_is_read_and_a_status_is_not_the_appliers() {
+async fn apply_accepts_yaml_and_ignores_status() {
     let front = ServerFixture::with_pool().await;
     let yaml = "apiVersion: ipam.miloapis.com/v1alpha1\nkind: IPClaim\nmetadata:\n  name: a\nspec:\n  poolRef: {name: root}\n  prefixLength: 28\nstatus:\n  phase: Error\n";
     let media = [("content-type", "application/apply-patch+yaml")];
@@ -83,7 +83,7 @@ async fn yaml_is_read_and_a_status_is_not_the_appliers() {
 }
 
 #[tokio::test]
-async fn a_field_that_another_owns_is_a_conflict_until_it_is_taken_over() {
+async fn field_of_another_manager_conflicts_until_forced() {
     let front = ServerFixture::with_pool().await;
     body(&apply(&front, CLAIM, "fieldManager=flux", &config(json!({"app": "web", "tier": "1"}))).await, 201);
     let other = config(json!({"app": "db", "tier": "2"}));
@@ -106,7 +106,7 @@ async fn a_field_that_another_owns_is_a_conflict_until_it_is_taken_over() {
 }
 
 #[tokio::test]
-async fn what_an_applier_leaves_out_goes_unless_another_owns_it() {
+async fn omitted_field_is_removed_unless_another_manager_owns_it() {
     let front = ServerFixture::with_pool().await;
     let all = json!({"mine": "1", "shared": "1"});
     body(&apply(&front, CLAIM, "fieldManager=flux", &config(all)).await, 201);
@@ -121,7 +121,7 @@ async fn what_an_applier_leaves_out_goes_unless_another_owns_it() {
 }
 
 #[tokio::test]
-async fn an_object_that_was_created_can_be_applied() {
+async fn apply_to_created_object_shares_or_conflicts_on_fields() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).label("app", "web")).await;
     let created = body(&front.get(CLAIM).await, 200);
@@ -143,7 +143,7 @@ async fn an_object_that_was_created_can_be_applied() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_be_and_leaves_nothing() {
+async fn dry_run_apply_returns_object_and_stores_nothing() {
     let front = ServerFixture::with_pool().await;
     let config = config(json!({"app": "web"}));
     let dry = body(&apply(&front, CLAIM, "fieldManager=flux&dryRun=All", &config).await, 201);
@@ -153,7 +153,7 @@ async fn a_dry_run_says_what_would_be_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_status_has_owners_of_its_own() {
+async fn apply_to_status_has_separate_managed_fields() {
     let front = ServerFixture::with_pool().await;
     let condition = json!({
         "type": "Announced", "status": "True", "reason": "Bgp", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -173,12 +173,12 @@ async fn a_status_has_owners_of_its_own() {
     let none = json!({"apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPPool", "metadata": {"name": "root"}, "status": {}});
     let gone = body(&apply(&front, &status, "fieldManager=bgp", &none).await, 200);
     assert_eq!(gone["status"]["conditions"].as_array().unwrap().len(), 2);
-    let missing = apply(&front, &format!("{POOLS}/nobody/status"), "fieldManager=bgp", &json!({})).await;
-    assert_refused(&failure(&missing), 404, "NotFound", &["ippools.ipam.miloapis.com \"nobody\" not found"]);
+    let missing = apply(&front, &format!("{POOLS}/missing/status"), "fieldManager=bgp", &json!({})).await;
+    assert_refused(&failure(&missing), 404, "NotFound", &["ippools.ipam.miloapis.com \"missing\" not found"]);
 }
 
 #[tokio::test]
-async fn bad_applies_are_refused() {
+async fn invalid_apply_requests_are_rejected() {
     let front = ServerFixture::with_pool().await;
     let good = config(json!({}));
     let with = |pointer: &str, value: Value| {

@@ -152,7 +152,7 @@ fn file(directory: &TempDir, name: &str, contents: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn certificates_given_as_files_are_read_again() {
+async fn serving_certificate_files_are_reloaded() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new("elsewhere");
     let (first, second) = (authority.certify(&[HOST], "first"), authority.certify(&[HOST], "second"));
@@ -181,7 +181,7 @@ async fn certificates_given_as_files_are_read_again() {
 }
 
 #[tokio::test]
-async fn a_pair_that_does_not_belong_together_ends_the_start() {
+async fn mismatched_certificate_and_key_stop_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new("elsewhere");
     let (one, other) = (authority.certify(&[HOST], "one"), authority.certify(&[HOST], "other"));
@@ -193,7 +193,7 @@ async fn a_pair_that_does_not_belong_together_ends_the_start() {
 }
 
 #[tokio::test]
-async fn more_names_are_in_the_servers_own_certificate() {
+async fn tls_san_names_are_in_the_self_signed_certificate() {
     let mut server =
         Server::builder(BINARY.as_ref()).argument("--tls-san").argument("ipam.example.net,2001:db8::7").start().await;
     for name in ["localhost", "ipam.example.net", "2001:db8::7"] {
@@ -206,7 +206,7 @@ async fn more_names_are_in_the_servers_own_certificate() {
 }
 
 #[tokio::test]
-async fn authorities_of_clients_are_read_again() {
+async fn client_ca_file_is_reloaded() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let (jane, joe) = (old.certify(&[], "jane"), new.certify(&[], "joe"));
@@ -232,7 +232,7 @@ async fn authorities_of_clients_are_read_again() {
 }
 
 #[tokio::test]
-async fn tokens_are_read_again() {
+async fn token_file_is_reloaded() {
     let directory = tempfile::tempdir().unwrap();
     let tokens = file(&directory, "tokens.csv", "s3cret,jane,1\n");
     let server = Server::builder(BINARY.as_ref()).argument("--token-auth-file").argument(&tokens).start().await;
@@ -282,7 +282,7 @@ fn assert_sec1(pem: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn keys_of_the_kubeconfig_and_of_the_server_are_sec1() {
+async fn generated_keys_are_sec1_pem() {
     let server = Server::start(BINARY.as_ref()).await;
     let kubeconfig = fs::read_to_string(server.kubeconfig_path()).unwrap();
     assert_sec1(&kubeconfig_data(&kubeconfig, "client-key-data"), "client-key-data");
@@ -295,7 +295,7 @@ async fn keys_of_the_kubeconfig_and_of_the_server_are_sec1() {
 }
 
 #[tokio::test]
-async fn certificates_have_what_old_libraries_look_for() {
+async fn generated_certificates_suit_old_tls_libraries() {
     let server = Server::start(BINARY.as_ref()).await;
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
     for (name, subject) in
@@ -356,7 +356,7 @@ fn sec1(key: &KeyPair) -> String {
 }
 
 #[tokio::test]
-async fn keys_are_read_in_every_form() {
+async fn pkcs8_pkcs1_and_sec1_keys_are_accepted() {
     let server = Server::start(BINARY.as_ref()).await;
     let directory = tempfile::tempdir().unwrap();
     let kubeconfig = fs::read_to_string(server.kubeconfig_path()).unwrap();
@@ -390,7 +390,7 @@ async fn keys_are_read_in_every_form() {
 /// The server starts with its clock in the past, when its certificates are new; then the clock moves to the present,
 /// close to their expiry.
 #[tokio::test]
-async fn own_certificates_are_renewed_while_the_server_runs() {
+async fn self_signed_certificates_are_renewed_at_run_time() {
     let directory = tempfile::tempdir().unwrap();
     let clock = file(&directory, "clock", "-340d");
     let server = Server::builder(BINARY.as_ref())
@@ -419,7 +419,7 @@ async fn own_certificates_are_renewed_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn certificate_that_ends_soon_is_logged_once_a_day() {
+async fn expiring_certificate_is_logged_once_a_day() {
     let directory = tempfile::tempdir().unwrap();
     let clock = file(&directory, "clock", "+0");
     let key = KeyPair::generate().unwrap();

@@ -23,7 +23,7 @@ async fn is_gone(api: &Api<DynamicObject>, name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_create_holds_the_block() {
+async fn create_response_contains_the_allocated_block() {
     let front = ServerFixture::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     assert_eq!((text(&claim, "/apiVersion"), text(&claim, "/kind")), ("ipam.miloapis.com/v1alpha1", "IPClaim"));
@@ -44,7 +44,7 @@ async fn the_answer_to_a_create_holds_the_block() {
 }
 
 #[tokio::test]
-async fn an_allocation_stands_beside_the_claim() {
+async fn claim_has_an_allocation_that_it_owns() {
     let front = ServerFixture::with_pool().await;
     let claim = body(&front.post(CLAIMS, claim("a").pool("root").length(24)).await, 201);
     let allocation = body(&front.get(&format!("{ALLOCATIONS}/{ALLOCATION_OF_A}")).await, 200);
@@ -73,7 +73,7 @@ async fn an_allocation_stands_beside_the_claim() {
 }
 
 #[tokio::test]
-async fn a_delete_gives_the_block_back_at_once() {
+async fn deleted_claim_frees_its_block_at_once() {
     let front = ServerFixture::with_pool().await;
     let uid = front.claim(claim("a").pool("root").length(24)).await.metadata.uid.unwrap();
     for round in 0..5 {
@@ -89,7 +89,7 @@ async fn a_delete_gives_the_block_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_retained_block_outlives_its_claim() {
+async fn retained_allocation_keeps_block_after_claim_delete() {
     let front = ServerFixture::with_pool().await;
     let kept = claim("kept").pool("root").length(24).retain().label("team", "billing").label("tier", "db");
     assert_eq!(front.block(kept).await, "10.0.0.0/24");
@@ -113,7 +113,7 @@ async fn a_retained_block_outlives_its_claim() {
 }
 
 #[tokio::test]
-async fn the_reclaim_policy_may_be_changed() {
+async fn reclaim_policy_is_mutable() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("kept").pool("root").length(24)).await;
     let patch = json!({ "spec": { "reclaimPolicy": "Retain" } });
@@ -124,7 +124,7 @@ async fn the_reclaim_policy_may_be_changed() {
 }
 
 #[tokio::test]
-async fn a_claim_named_as_a_retained_one_does_not_take_its_record() {
+async fn claim_with_name_of_retained_allocation_is_rejected() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("kept").await;
@@ -146,7 +146,7 @@ async fn set_finalizers(front: &ServerFixture, finalizers: Value) -> Result<Dyna
 }
 
 #[tokio::test]
-async fn finalizers_keep_the_block_until_the_last_one_goes() {
+async fn block_is_kept_until_last_finalizer_is_removed() {
     let front = ServerFixture::with_pool().await;
     let held = claim("a").pool("root").length(24).finalizer("example.com/one").finalizer("example.com/two");
     front.claim(held).await;
@@ -168,7 +168,7 @@ async fn finalizers_keep_the_block_until_the_last_one_goes() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_going_stays_on_its_way() {
+async fn terminating_claim_cannot_be_revived() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/one")).await;
     let first = front.claims.delete("a", &DeleteParams::default()).await.unwrap().left().unwrap();
@@ -189,7 +189,7 @@ async fn a_claim_that_is_going_stays_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_name_can_be_had_once() {
+async fn duplicate_claim_name_is_already_exists() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
@@ -209,7 +209,7 @@ async fn a_name_can_be_had_once() {
 }
 
 #[tokio::test]
-async fn a_name_can_be_generated() {
+async fn generate_name_produces_valid_claim_names() {
     let front = ServerFixture::with_pool().await;
     for prefix in ["web-", &"x".repeat(80)] {
         let mut manifest: Value = claim("").pool("root").length(28).into();
@@ -225,7 +225,7 @@ async fn a_name_can_be_generated() {
 }
 
 #[tokio::test]
-async fn the_claim_is_not_changed_under_its_block() {
+async fn spec_of_bound_claim_is_immutable() {
     let front = ServerFixture::with_pool().await;
     front.pool(pool("second").cidr("172.16.0.0/16")).await;
     front.claim(claim("a").pool("root").address("10.0.7.0/24").family("IPv4")).await;
@@ -252,7 +252,7 @@ async fn the_claim_is_not_changed_under_its_block() {
 }
 
 #[tokio::test]
-async fn what_a_client_may_not_set_is_ignored() {
+async fn server_set_fields_of_create_body_are_ignored() {
     let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["uid"] = "11111111-2222-3333-4444-555555555555".into();

@@ -21,7 +21,7 @@ async fn assert_nothing_taken(front: &ServerFixture) {
 }
 
 #[tokio::test]
-async fn a_claim_names_a_pool_or_a_selector_and_not_both() {
+async fn exactly_one_of_pool_ref_and_selector_is_required() {
     let front = two_pools().await;
     let neither = front.refused_claim(claim("a").length(24)).await;
     assert_refused(&neither, 422, "Invalid", &["IPClaim.ipam.miloapis.com \"a\" is invalid: spec: Required value"]);
@@ -34,7 +34,7 @@ async fn a_claim_names_a_pool_or_a_selector_and_not_both() {
 }
 
 #[tokio::test]
-async fn every_fault_is_in_one_answer() {
+async fn all_field_errors_are_returned_together() {
     let front = two_pools().await;
     let faulty = claim("a").family("IPv5").length(0).spec("reclaimPolicy", "Maybe").spec("address", "nowhere");
     let status = front.refused_claim(faulty).await;
@@ -58,7 +58,7 @@ async fn every_fault_is_in_one_answer() {
 }
 
 #[tokio::test]
-async fn a_bad_field_is_named() {
+async fn invalid_claim_field_is_reported_with_path() {
     let front = two_pools().await;
     let four = || claim("a").pool("four").length(24);
     let bad_length = |length| claim("a").pool("four").length(length);
@@ -94,7 +94,7 @@ async fn a_bad_field_is_named() {
 }
 
 #[tokio::test]
-async fn addresses_are_read_strictly() {
+async fn malformed_addresses_are_rejected() {
     let front = two_pools().await;
     for address in
         ["nowhere", "10.0.0.01", "10.0.0", "10.0.0.0/33", "10.0.0.0/-1", "::ffff:10.0.0.1", "fe80::1%eth0", " 10.0.0.1"]
@@ -107,7 +107,7 @@ async fn addresses_are_read_strictly() {
 }
 
 #[tokio::test]
-async fn a_bad_selector_is_named() {
+async fn invalid_selector_expression_is_reported_with_path() {
     let front = two_pools().await;
     for (expression, field) in [
         (json!({ "key": "tier", "operator": "Near", "values": ["a"] }), "operator"),
@@ -126,7 +126,7 @@ async fn a_bad_selector_is_named() {
 }
 
 #[tokio::test]
-async fn selector_that_selects_nothing_in_particular_is_required() {
+async fn empty_pool_selector_is_rejected() {
     let front = two_pools().await;
     for selector in [
         json!({}),
@@ -142,7 +142,7 @@ async fn selector_that_selects_nothing_in_particular_is_required() {
 }
 
 #[tokio::test]
-async fn an_unknown_pool_is_a_bad_request() {
+async fn unknown_pool_is_bad_request() {
     let front = two_pools().await;
     let status = front.refused_claim(claim("a").pool("seven").length(24)).await;
     assert_refused(&status, 400, "BadRequest", &["IPPool \"seven\" not found"]);
@@ -151,7 +151,7 @@ async fn an_unknown_pool_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn the_pools_bounds_are_kept() {
+async fn claim_length_outside_pool_bounds_is_rejected() {
     let front = two_pools().await;
     front.pool(pool("bounded").cidr("172.16.0.0/12").bounds(20, 28)).await;
     for length in [19, 29] {
@@ -167,7 +167,7 @@ async fn the_pools_bounds_are_kept() {
 }
 
 #[tokio::test]
-async fn a_claim_without_a_length_takes_the_pools() {
+async fn claim_without_length_uses_pool_default() {
     let front = two_pools().await;
     front.pool(pool("default").cidr("172.16.0.0/16").bounds(20, 30).default_length(26)).await;
     front.pool(pool("only").cidr("172.17.0.0/16").bounds(27, 27)).await;
@@ -180,7 +180,7 @@ async fn a_claim_without_a_length_takes_the_pools() {
 }
 
 #[tokio::test]
-async fn a_wrong_type_names_the_field() {
+async fn wrong_json_type_is_reported_with_field() {
     let front = two_pools().await;
     for (field, value) in [
         ("prefixLength", json!("24")),
@@ -201,7 +201,7 @@ async fn a_wrong_type_names_the_field() {
 }
 
 #[tokio::test]
-async fn names_follow_the_rules_of_kubernetes() {
+async fn claim_names_and_labels_follow_kubernetes_rules() {
     let front = two_pools().await;
     let long = "a".repeat(254);
     for (name, reason) in [
@@ -224,7 +224,7 @@ async fn names_follow_the_rules_of_kubernetes() {
 }
 
 #[tokio::test]
-async fn the_body_agrees_with_the_url() {
+async fn body_that_contradicts_the_url_is_rejected() {
     let front = two_pools().await;
     let with = |pointer: &str, value: &str| {
         let mut body: Value = claim("a").pool("four").length(24).into();
@@ -247,7 +247,7 @@ async fn the_body_agrees_with_the_url() {
 }
 
 #[tokio::test]
-async fn unknown_and_repeated_fields_are_told() {
+async fn unknown_and_duplicate_fields_warn_or_fail() {
     let front = two_pools().await;
     let body = r#"{"metadata":{"name":"a"},"spec":{"poolRef":{"name":"four"},"prefixLength":24,"prefixLength":25,"colour":"red"}}"#;
     let send =

@@ -169,13 +169,13 @@ async fn front() -> ServerFixture {
 }
 
 #[tokio::test]
-async fn server_on_this_machine_is_reached_without_the_proxy_of_the_environment() {
+async fn client_reaches_local_server_without_environment_proxy() {
     let front = front().await;
-    let nobody = "http://127.0.0.1:9";
+    let unreachable = "http://127.0.0.1:9";
     for environment in [
-        &[("HTTPS_PROXY", nobody), ("NO_PROXY", "127.0.0.1")][..],
-        &[("HTTPS_PROXY", nobody)],
-        &[("https_proxy", nobody), ("no_proxy", "a, ,b/c,")],
+        &[("HTTPS_PROXY", unreachable), ("NO_PROXY", "127.0.0.1")][..],
+        &[("HTTPS_PROXY", unreachable)],
+        &[("https_proxy", unreachable), ("no_proxy", "a, ,b/c,")],
         &[("HTTPS_PROXY", "http://a b")],
     ] {
         let output = get_pools(&front.server.kubeconfig_path(), environment).await;
@@ -184,7 +184,7 @@ async fn server_on_this_machine_is_reached_without_the_proxy_of_the_environment(
 }
 
 #[tokio::test]
-async fn server_is_reached_through_proxies_of_every_kind() {
+async fn client_reaches_server_through_every_kind_of_proxy() {
     let (front, directory) = (front().await, tempfile::tempdir().unwrap());
     let credential = STANDARD.encode("jane:p@ss");
     for kind in [Kind::Connect, Kind::ConnectOverTls, Kind::Socks5] {
@@ -210,7 +210,7 @@ async fn server_is_reached_through_proxies_of_every_kind() {
 }
 
 #[tokio::test]
-async fn failure_of_a_proxy_names_it_and_not_its_credential() {
+async fn proxy_error_names_proxy_without_credentials() {
     let (front, directory) = (front().await, tempfile::tempdir().unwrap());
     let plain = kubeconfig(&directory, &front, "");
     let output = get_pools(&plain, &[("HTTPS_PROXY", "http://jane:s3cret@127.0.0.1:9")]).await;

@@ -38,7 +38,7 @@ async fn every_advertised_verb_is_served() {
         };
         let namespace = if resource["namespaced"] == true { "/namespaces/default" } else { "" };
         let collection = format!("{API}{namespace}/{plural}");
-        let one = format!("{collection}/nobody{subresource}");
+        let one = format!("{collection}/missing{subresource}");
         for verb in resource["verbs"].as_array().unwrap() {
             let (method, path) = match verb.as_str().unwrap() {
                 "create" => (Method::POST, collection.clone()),
@@ -61,7 +61,7 @@ async fn every_advertised_verb_is_served() {
 }
 
 #[tokio::test]
-async fn the_core_can_be_discovered() {
+async fn core_group_is_in_discovery() {
     let front = ServerFixture::open().await;
     for path in ["/api", "/apis"] {
         let aggregated = front.get_as(path, &format!("{DISCOVERY},application/json")).await;
@@ -77,7 +77,7 @@ async fn the_core_can_be_discovered() {
 }
 
 #[tokio::test]
-async fn documents_say_how_long_they_may_be_kept() {
+async fn discovery_and_openapi_have_cache_headers() {
     let front = ServerFixture::open().await;
     let varies = |answer: &Answer| {
         answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().to_lowercase().contains("accept"))
@@ -97,7 +97,7 @@ async fn documents_say_how_long_they_may_be_kept() {
 }
 
 #[tokio::test]
-async fn the_version_is_one_that_tools_parse() {
+async fn git_version_is_valid_semver() {
     let front = ServerFixture::open().await;
     let version = body(&front.get("/version").await, 200);
     let git = text(&version, "/gitVersion");
@@ -108,7 +108,7 @@ async fn the_version_is_one_that_tools_parse() {
 }
 
 #[tokio::test]
-async fn metadata_merges_as_in_kubernetes() {
+async fn object_meta_schema_has_kubernetes_merge_keys() {
     let front = ServerFixture::open().await;
     let document = body(&front.get("/openapi/v3/apis/ipam.miloapis.com/v1alpha1").await, 200);
     let schemas = &document["components"]["schemas"];
@@ -121,7 +121,7 @@ async fn metadata_merges_as_in_kubernetes() {
 }
 
 #[tokio::test]
-async fn what_a_request_says_besides_is_ignored() {
+async fn unknown_query_parameters_are_ignored() {
     let front = with_claim().await;
     let plain = front.get(CLAIM).await;
     let more = front
@@ -138,7 +138,7 @@ async fn what_a_request_says_besides_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_timeout_bounds_a_request() {
+async fn timeout_parameter_limits_the_request() {
     let front = with_claim().await;
     for bad in ["soon", "5", "-1s"] {
         let status = failure(&front.get(&format!("{CLAIMS}?timeout={bad}")).await);
@@ -153,7 +153,7 @@ async fn a_timeout_bounds_a_request() {
 }
 
 #[tokio::test]
-async fn bodies_may_be_yaml() {
+async fn yaml_bodies_and_responses_are_supported() {
     let front = ServerFixture::with_pool().await;
     let yaml = "apiVersion: ipam.miloapis.com/v1alpha1\nkind: IPClaim\nmetadata: {name: a}\nspec:\n  poolRef: {name: root}\n  prefixLength: 24\n";
     let media = [("content-type", "application/yaml"), ("accept", "application/yaml")];
@@ -162,12 +162,12 @@ async fn bodies_may_be_yaml() {
     assert!(created.text().contains("allocatedCIDR: 10.0.0.0/24"), "{}", created.text());
     let read = front.get_as(CLAIM, "application/yaml").await;
     assert_eq!((read.status.as_u16(), read.body), (200, created.body));
-    let missing = front.get_as(&format!("{CLAIMS}/nobody"), "application/yaml").await;
+    let missing = front.get_as(&format!("{CLAIMS}/missing"), "application/yaml").await;
     assert_eq!(failure(&missing).code, 404, "an API error is JSON");
 }
 
 #[tokio::test]
-async fn the_case_of_a_field_counts() {
+async fn field_names_are_case_sensitive() {
     let front = ServerFixture::with_pool().await;
     let claim = r#"{"metadata":{"name":"a"},"spec":{"poolRef":{"name":"root"},"prefixLength":24,"PrefixLength":25}}"#;
     let media = [("content-type", "application/json")];
@@ -178,7 +178,7 @@ async fn the_case_of_a_field_counts() {
 }
 
 #[tokio::test]
-async fn a_namespace_means_nothing_to_a_pool() {
+async fn namespace_of_cluster_scoped_pool_is_dropped() {
     let front = ServerFixture::open().await;
     let mut manifest: Value = pool("p").cidr("10.0.0.0/8").into();
     manifest["metadata"]["namespace"] = "somewhere".into();
@@ -187,7 +187,7 @@ async fn a_namespace_means_nothing_to_a_pool() {
 }
 
 #[tokio::test]
-async fn what_is_absent_is_not_null() {
+async fn absent_fields_are_omitted_not_null() {
     fn has_null(value: &Value) -> bool {
         match value {
             Value::Null => true,
@@ -205,7 +205,7 @@ async fn what_is_absent_is_not_null() {
 }
 
 #[tokio::test]
-async fn nothing_is_born_dying() {
+async fn create_ignores_deletion_timestamp_and_self_link() {
     let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z".into();
@@ -220,7 +220,7 @@ async fn nothing_is_born_dying() {
 }
 
 #[tokio::test]
-async fn a_name_wins_over_one_to_be_generated() {
+async fn name_takes_precedence_over_generate_name() {
     let front = ServerFixture::with_pool().await;
     let mut manifest: Value = claim("a").pool("root").length(24).into();
     manifest["metadata"]["generateName"] = "other-".into();
@@ -228,7 +228,7 @@ async fn a_name_wins_over_one_to_be_generated() {
 }
 
 #[tokio::test]
-async fn a_writer_is_named_after_its_program() {
+async fn field_manager_defaults_to_user_agent_prefix() {
     let front = ServerFixture::with_pool().await;
     let long = "x".repeat(200);
     for (name, query, agent, expected) in [
@@ -250,7 +250,7 @@ async fn a_writer_is_named_after_its_program() {
 }
 
 #[tokio::test]
-async fn a_get_may_name_a_version() {
+async fn get_accepts_resource_version() {
     let front = with_claim().await;
     let now = revision(&body(&front.get(CLAIMS).await, 200));
     let plain = front.get(CLAIM).await;
@@ -263,7 +263,7 @@ async fn a_get_may_name_a_version() {
 }
 
 #[tokio::test]
-async fn what_is_going_may_still_be_edited() {
+async fn terminating_object_accepts_metadata_changes() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24).finalizer("example.com/hold")).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
@@ -281,7 +281,7 @@ async fn what_is_going_may_still_be_edited() {
 }
 
 #[tokio::test]
-async fn a_replace_keeps_what_is_the_servers() {
+async fn replace_keeps_server_set_metadata() {
     let front = with_claim().await;
     let before = body(&front.get(CLAIM).await, 200);
     let mut changed = before.clone();
@@ -294,7 +294,7 @@ async fn a_replace_keeps_what_is_the_servers() {
 }
 
 #[tokio::test]
-async fn a_collection_is_deleted_up_to_its_limit() {
+async fn delete_collection_honors_limit_and_dry_run() {
     let front = with_claim().await;
     for name in ["b", "c"] {
         front.claim(claim(name).pool("root").length(24)).await;
@@ -311,7 +311,7 @@ async fn a_collection_is_deleted_up_to_its_limit() {
 }
 
 #[tokio::test]
-async fn a_status_is_replaced_under_its_version() {
+async fn status_replace_requires_current_resource_version() {
     let front = ServerFixture::with_pool().await;
     let path = format!("{POOLS}/root");
     let before = body(&front.get(&path).await, 200);
@@ -331,7 +331,7 @@ async fn a_status_is_replaced_under_its_version() {
 }
 
 #[tokio::test]
-async fn conditions_are_complete() {
+async fn conditions_have_all_required_fields() {
     let front = with_claim().await;
     for path in [format!("{POOLS}/root"), CLAIM.to_owned()] {
         let object = body(&front.get(&path).await, 200);
@@ -347,7 +347,7 @@ async fn conditions_are_complete() {
 }
 
 #[tokio::test]
-async fn a_bad_option_is_a_fault_of_its_options() {
+async fn invalid_option_is_reported_on_the_options_kind() {
     let front = with_claim().await;
     let merge = ("content-type", "application/merge-patch+json");
     let json_body = ("content-type", "application/json");
@@ -369,7 +369,7 @@ async fn a_bad_option_is_a_fault_of_its_options() {
 }
 
 #[tokio::test]
-async fn an_apply_of_unknown_fields_fails_in_every_mode() {
+async fn apply_rejects_unknown_fields_in_every_validation_mode() {
     let front = ServerFixture::with_pool().await;
     let config = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim", "metadata": { "name": "a" },
@@ -385,7 +385,7 @@ async fn an_apply_of_unknown_fields_fails_in_every_mode() {
 }
 
 #[tokio::test]
-async fn bookmarks_have_the_form_of_their_stream() {
+async fn bookmarks_have_the_media_type_of_the_watch() {
     let front = ServerFixture::with_pool().await;
     let path = format!("{CLAIMS}?{WATCH_LIST}");
     let event = front.watch_as(&path, METADATA).await.next().await;
@@ -403,7 +403,7 @@ async fn bookmarks_have_the_form_of_their_stream() {
 }
 
 #[tokio::test]
-async fn small_answers_and_watches_are_not_compressed() {
+async fn small_responses_and_watches_are_not_compressed() {
     let front = with_claim().await;
     for path in [CLAIM.to_owned(), format!("{CLAIMS}?watch=true&resourceVersion=0&timeoutSeconds=1")] {
         let answer = front.send(Method::GET, &path, &[("accept-encoding", "gzip")], "").await;
@@ -413,7 +413,7 @@ async fn small_answers_and_watches_are_not_compressed() {
 }
 
 #[tokio::test]
-async fn writes_are_answered_in_the_form_that_is_asked_for() {
+async fn write_responses_honor_accept_header() {
     let front = ServerFixture::with_pool().await;
     let new = Value::from(claim("a").pool("root").length(24).finalizer("example.com/hold")).to_string();
     for (accept, kind) in [(TABLE, "Table"), (METADATA, "PartialObjectMetadata")] {
@@ -433,7 +433,7 @@ async fn writes_are_answered_in_the_form_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn clients_of_kube_read_and_patch_metadata_alone() {
+async fn kube_rs_reads_and_patches_partial_metadata() {
     let front = with_claim().await;
     let one = front.claims.get_metadata("a").await.unwrap();
     let list = front.claims.list_metadata(&ListParams::default()).await.unwrap();
@@ -446,7 +446,7 @@ async fn clients_of_kube_read_and_patch_metadata_alone() {
 }
 
 #[tokio::test]
-async fn refusals_are_not_to_be_guessed_at() {
+async fn error_responses_forbid_content_sniffing() {
     let front = ServerFixture::open().await;
     let unauthorized = front.server.http_anonymous().get(POOLS).await.unwrap();
     assert_eq!((unauthorized.status.as_u16(), unauthorized.header("x-content-type-options")), (401, Some("nosniff")));
@@ -455,7 +455,7 @@ async fn refusals_are_not_to_be_guessed_at() {
 }
 
 #[tokio::test]
-async fn probes_are_plain_text_and_each_check_has_its_own() {
+async fn health_probes_are_plain_text_with_one_path_per_check() {
     let front = ServerFixture::open().await;
     for path in ["/livez", "/readyz", "/healthz", "/readyz/ping", "/readyz/store", "/readyz/shutdown"] {
         let answer = front.get(path).await;
@@ -471,7 +471,7 @@ async fn probes_are_plain_text_and_each_check_has_its_own() {
 }
 
 #[tokio::test]
-async fn plain_http_is_not_spoken() {
+async fn plain_http_request_gets_no_http_response() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let front = ServerFixture::open().await;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", front.server.port())).await.unwrap();
@@ -483,7 +483,7 @@ async fn plain_http_is_not_spoken() {
 }
 
 #[tokio::test]
-async fn the_metrics_have_the_names_that_dashboards_know() {
+async fn metrics_have_the_names_of_kube_apiserver() {
     let front = with_claim().await;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion=0")).await;
     watch.expect("ADDED", "a").await;
@@ -515,7 +515,7 @@ async fn the_metrics_have_the_names_that_dashboards_know() {
 }
 
 #[tokio::test]
-async fn causes_have_the_words_of_kubernetes() {
+async fn status_causes_match_those_of_kubernetes() {
     let front = with_claim().await;
     let long = json!({ "metadata": { "annotations": { "long": "x".repeat(300 << 10) } } });
     let status = failure(&front.patch(CLAIM, "merge", &long).await);

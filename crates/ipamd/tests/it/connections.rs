@@ -106,7 +106,7 @@ async fn metric(front: &ServerFixture, name: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_slow_clients_cost_a_bystander_little() {
+async fn slow_clients_hardly_increase_cost_of_other_requests() {
     let site = site().await;
     let (front, server) = (&site.front, &site.front.server);
     claims(front, server, "warm").await;
@@ -145,7 +145,7 @@ fn ratio(one: Duration, other: Duration) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rude_clients_are_cut_off_while_a_bystander_claims() {
+async fn abusive_http2_clients_are_disconnected() {
     let site = site().await;
     let (front, server) = (&site.front, &site.front.server);
     claims(front, server, "warm").await;
@@ -202,7 +202,7 @@ async fn rude(site: &Site) -> u32 {
 }
 
 #[tokio::test]
-async fn a_server_without_file_descriptors_goes_on() {
+async fn server_recovers_from_file_descriptor_exhaustion() {
     let site = site().await;
     let (front, server) = (&site.front, &site.front.server);
     let pid = Pid::from_raw(i32::try_from(server.process_id().unwrap()).unwrap());
@@ -247,7 +247,7 @@ impl Kept {
 }
 
 #[tokio::test]
-async fn connections_have_tcp_keep_alive() {
+async fn connections_use_tcp_keep_alive() {
     let site = site().await;
     let server = &site.front.server;
     let mut stream = site.connect(b"http/1.1", site.tcp().await).await;

@@ -20,7 +20,7 @@ async fn delete(front: &ServerFixture, path: &str, options: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn the_answer_names_what_went() {
+async fn delete_response_names_the_deleted_object() {
     let front = with_claim().await;
     let uid = front.claims.get("a").await.unwrap().metadata.uid.unwrap();
     let answer = front.send(Method::DELETE, CLAIM, &[("content-type", "application/json")], "").await;
@@ -39,7 +39,7 @@ async fn the_answer_names_what_went() {
 }
 
 #[tokio::test]
-async fn preconditions_are_kept() {
+async fn delete_with_failed_precondition_is_rejected() {
     let front = with_claim().await;
     let before = body(&front.get(CLAIM).await, 200);
     for wrong in [
@@ -59,7 +59,7 @@ async fn preconditions_are_kept() {
 }
 
 #[tokio::test]
-async fn options_come_in_many_shapes() {
+async fn delete_options_are_accepted_in_query_and_body() {
     let front = with_claim().await;
     for (query, options) in [
         ("", json!({ "propagationPolicy": "Background" })),
@@ -95,7 +95,7 @@ async fn options_come_in_many_shapes() {
 }
 
 #[tokio::test]
-async fn a_watch_sees_one_delete_with_a_new_revision() {
+async fn watch_gets_one_deleted_event_with_new_revision() {
     let front = with_claim().await;
     let last = body(&front.get(CLAIM).await, 200);
     let from = revision(&body(&front.get(CLAIMS).await, 200));
@@ -110,7 +110,7 @@ async fn a_watch_sees_one_delete_with_a_new_revision() {
 }
 
 #[tokio::test]
-async fn a_collection_goes_by_selector() {
+async fn delete_collection_honors_selectors() {
     let front = with_claim().await;
     for (index, tier) in ["edge", "core", "edge", "core"].into_iter().enumerate() {
         front.claim(claim(&format!("c{index}")).pool("root").length(24).label("tier", tier)).await;
@@ -133,7 +133,7 @@ async fn a_collection_goes_by_selector() {
 }
 
 #[tokio::test]
-async fn a_collection_honours_finalizers() {
+async fn delete_collection_honors_finalizers() {
     let front = with_claim().await;
     front.claim(claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
     body(&front.send(Method::DELETE, CLAIMS, &[], "").await, 200);
@@ -143,7 +143,7 @@ async fn a_collection_honours_finalizers() {
 }
 
 #[tokio::test]
-async fn a_collection_does_not_get_around_protection() {
+async fn delete_collection_does_not_delete_objects_in_use() {
     let front = with_claim().await;
     front.pool(pool("idle").cidr("172.16.0.0/16")).await;
     let answer = front.send(Method::DELETE, POOLS, &[], "").await;

@@ -22,7 +22,7 @@ fn entry<'a>(resources: &'a Value, key: &str, name: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn the_group_is_listed() {
+async fn api_group_is_listed() {
     let front = ServerFixture::open().await;
     let version = json!({ "groupVersion": "ipam.miloapis.com/v1alpha1", "version": "v1alpha1" });
     for path in ["/apis", "/apis/"] {
@@ -39,7 +39,7 @@ async fn the_group_is_listed() {
 }
 
 #[tokio::test]
-async fn the_resources_are_listed() {
+async fn api_resources_are_listed_with_verbs() {
     let front = ServerFixture::open().await;
     let answer = front.get(API).await;
     assert_eq!(content_type(&answer), "application/json");
@@ -63,7 +63,7 @@ async fn the_resources_are_listed() {
 }
 
 #[tokio::test]
-async fn both_aggregated_forms_are_served() {
+async fn aggregated_discovery_is_served_as_v2_and_v2beta1() {
     let front = ServerFixture::open().await;
     for version in ["v2", "v2beta1"] {
         let answer = front.get_as("/apis", &aggregated(version)).await;
@@ -96,7 +96,7 @@ async fn both_aggregated_forms_are_served() {
 }
 
 #[tokio::test]
-async fn the_form_is_negotiated() {
+async fn discovery_format_is_negotiated_by_accept() {
     let front = ServerFixture::open().await;
     let (v2, beta) = (aggregated("v2"), aggregated("v2beta1"));
     for (accept, expected) in [
@@ -115,7 +115,7 @@ async fn the_form_is_negotiated() {
 }
 
 #[tokio::test]
-async fn an_unchanged_document_is_not_sent_again() {
+async fn discovery_with_matching_etag_is_304() {
     let front = ServerFixture::open().await;
     let first = front.get_as("/apis", &aggregated("v2")).await;
     let tag = first.header("etag").unwrap().to_owned();
@@ -127,7 +127,7 @@ async fn an_unchanged_document_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn clients_of_kube_find_the_kinds() {
+async fn kube_rs_discovery_finds_all_kinds() {
     let front = ServerFixture::open().await;
     for aggregated in [false, true] {
         let discovery = Discovery::new(front.another_client());
@@ -141,7 +141,7 @@ async fn clients_of_kube_find_the_kinds() {
 }
 
 #[tokio::test]
-async fn the_version_is_that_of_a_cluster() {
+async fn version_has_the_fields_of_kube_apiserver() {
     let front = ServerFixture::open().await;
     let version = body(&front.get("/version").await, 200);
     assert_eq!(text(&version, "/major"), "1");

@@ -21,7 +21,7 @@ fn as_doubles(value: &Value) -> Value {
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 #[tokio::test]
-async fn status_that_went_through_doubles_is_taken_back() {
+async fn status_rewritten_with_floats_is_accepted_unchanged() {
     let front = ServerFixture::open().await;
     front.pool(pool("v6").cidr("2001:db8::/32")).await;
     front.claim(claim("half").pool("v6").length(33)).await;
@@ -45,7 +45,7 @@ async fn status_that_went_through_doubles_is_taken_back() {
 }
 
 #[tokio::test]
-async fn whole_number_written_as_a_float_is_an_integer() {
+async fn integral_float_is_accepted_as_integer() {
     let front = ServerFixture::with_pool().await;
     let in_json = |length: &str| {
         format!(r#"{{"metadata":{{"name":"a"}},"spec":{{"poolRef":{{"name":"root"}},"prefixLength":{length}}}}}"#)
@@ -63,7 +63,7 @@ async fn whole_number_written_as_a_float_is_an_integer() {
 }
 
 #[tokio::test]
-async fn object_that_went_through_doubles_is_no_change() {
+async fn object_rewritten_with_floats_is_a_no_op() {
     let front = ServerFixture::with_pool().await;
     let claim = format!("{CLAIMS}/a");
     let config = json!({

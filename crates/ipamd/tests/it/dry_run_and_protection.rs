@@ -38,7 +38,7 @@ async fn state(front: &ServerFixture) -> (Value, u64) {
 }
 
 #[tokio::test]
-async fn a_dry_claim_tells_the_next_block() {
+async fn dry_run_claim_returns_the_next_block() {
     let front = in_use().await;
     let before = state(&front).await;
     for round in 0..2 {
@@ -59,7 +59,7 @@ async fn a_dry_claim_tells_the_next_block() {
 }
 
 #[tokio::test]
-async fn dry_creates_are_checked_like_real_ones() {
+async fn dry_run_creates_are_validated_like_creates() {
     let front = in_use().await;
     let before = state(&front).await;
     let claims = format!("{CLAIMS}?{DRY}");
@@ -85,7 +85,7 @@ async fn dry_creates_are_checked_like_real_ones() {
 }
 
 #[tokio::test]
-async fn dry_updates_and_deletes_change_nothing() {
+async fn dry_run_updates_and_deletes_change_nothing() {
     let front = in_use().await;
     front.pool(pool("idle").cidr("172.16.0.0/16")).await;
     let before = state(&front).await;
@@ -110,7 +110,7 @@ async fn dry_updates_and_deletes_change_nothing() {
 }
 
 #[tokio::test]
-async fn dry_runs_are_not_seen_by_watches() {
+async fn dry_runs_send_no_watch_events() {
     let front = in_use().await;
     let (_, from) = state(&front).await;
     let mut claims = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={from}")).await;
@@ -124,7 +124,7 @@ async fn dry_runs_are_not_seen_by_watches() {
 }
 
 #[tokio::test]
-async fn a_pool_in_use_cannot_go() {
+async fn pool_in_use_cannot_be_deleted() {
     let front = in_use().await;
     let before = state(&front).await;
     let refused =
@@ -136,7 +136,7 @@ async fn a_pool_in_use_cannot_go() {
 }
 
 #[tokio::test]
-async fn a_pools_policy_may_change_and_counts_at_once() {
+async fn pool_allocation_policy_change_applies_to_next_claim() {
     let front = in_use().await;
     let path = format!("{POOLS}/root");
     let policy = json!({ "spec": { "allocation": { "minPrefixLength": 26, "maxPrefixLength": 28, "defaultPrefixLength": 27, "strategy": "BestFit" }, "visibility": "shared" } });
@@ -154,7 +154,7 @@ async fn a_pools_policy_may_change_and_counts_at_once() {
 }
 
 #[tokio::test]
-async fn an_allocation_goes_with_its_claim_only() {
+async fn allocation_of_a_claim_cannot_be_deleted() {
     let front = in_use().await;
     let name = allocation_of(&front, "a").await;
     let before = state(&front).await;
@@ -165,7 +165,7 @@ async fn an_allocation_goes_with_its_claim_only() {
 }
 
 #[tokio::test]
-async fn allocations_are_written_by_the_service_alone() {
+async fn clients_can_change_only_metadata_of_allocations() {
     let front = in_use().await;
     let path = format!("{ALLOCATIONS}/{}", allocation_of(&front, "a").await);
     let before = state(&front).await;
@@ -194,7 +194,7 @@ async fn allocations_are_written_by_the_service_alone() {
 }
 
 #[tokio::test]
-async fn the_main_resource_does_not_take_a_status() {
+async fn status_in_main_resource_write_is_ignored() {
     let front = in_use().await;
     let mut lying: Value = pool("new").cidr("172.16.0.0/16").into();
     lying["status"] = json!({ "phase": "Error", "allocatedCIDR": "1.0.0.0/8", "capacity": { "total": 1 } });
@@ -215,7 +215,7 @@ async fn the_main_resource_does_not_take_a_status() {
 }
 
 #[tokio::test]
-async fn nobody_falsifies_what_the_service_counts() {
+async fn status_writes_cannot_change_computed_fields() {
     let front = in_use().await;
     for (path, status) in [
         (
@@ -239,7 +239,7 @@ async fn nobody_falsifies_what_the_service_counts() {
 }
 
 #[tokio::test]
-async fn names_and_uids_do_not_change() {
+async fn name_and_uid_are_immutable() {
     let front = in_use().await;
     let before = state(&front).await;
     let current = body(&front.get(&format!("{CLAIMS}/a")).await, 200);

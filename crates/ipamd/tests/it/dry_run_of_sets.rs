@@ -43,7 +43,7 @@ async fn apply(front: &ServerFixture, path: &str, yaml: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn examples_are_dry_run_as_one_set_on_an_empty_server() {
+async fn dry_run_of_all_examples_succeeds_on_empty_server() {
     let front = ServerFixture::open().await;
     let examples = examples();
     assert!(examples.len() > 10, "{examples:?}");
@@ -65,7 +65,7 @@ async fn examples_are_dry_run_as_one_set_on_an_empty_server() {
 }
 
 #[tokio::test]
-async fn dry_run_without_a_pool_is_pending_and_says_so() {
+async fn dry_run_with_missing_pool_is_pending_with_warning() {
     let front = ServerFixture::with_pool().await;
     let before = front.everything().await;
     let absent = "IPPool \"nowhere\" not found".replace('"', "\\\"");
@@ -97,7 +97,7 @@ async fn dry_run_without_a_pool_is_pending_and_says_so() {
 }
 
 #[tokio::test]
-async fn dry_run_without_a_pool_is_checked_as_far_as_it_can_be() {
+async fn dry_run_with_missing_pool_is_still_validated() {
     let front = ServerFixture::with_pool().await;
     let refused =
         async |collection: &str, object: Value| failure(&front.post(&format!("{collection}?{DRY}"), object).await);

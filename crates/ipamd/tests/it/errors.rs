@@ -7,7 +7,7 @@ use testkit::{claim, pool};
 use crate::support::{ALLOCATIONS, API, CLAIMS, POOLS, ServerFixture, assert_refused, failure};
 
 #[tokio::test]
-async fn without_a_credential_nothing_is_told() {
+async fn requests_without_credentials_are_401() {
     let front = ServerFixture::open().await;
     let stranger = front.server.http_anonymous();
     for path in [POOLS, CLAIMS, "/apis", API, "/openapi/v3", "/metrics", "/api", "/nowhere"] {
@@ -25,15 +25,15 @@ async fn without_a_credential_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404() {
+async fn missing_objects_and_paths_are_404() {
     let front = ServerFixture::open().await;
     for (path, resource) in [(POOLS, "ippools"), (CLAIMS, "ipclaims"), (ALLOCATIONS, "ipallocations")] {
-        let status = failure(&front.get(&format!("{path}/nobody")).await);
-        assert_refused(&status, 404, "NotFound", &[&format!("{resource}.ipam.miloapis.com \"nobody\" not found")]);
+        let status = failure(&front.get(&format!("{path}/missing")).await);
+        assert_refused(&status, 404, "NotFound", &[&format!("{resource}.ipam.miloapis.com \"missing\" not found")]);
         let details = status.details.unwrap();
         assert_eq!(
             (details.name.as_str(), details.group.as_str(), details.kind.as_str()),
-            ("nobody", "ipam.miloapis.com", resource)
+            ("missing", "ipam.miloapis.com", resource)
         );
     }
     for path in [
@@ -48,7 +48,7 @@ async fn what_is_not_there_is_404() {
 }
 
 #[tokio::test]
-async fn verbs_that_are_not_offered_are_405() {
+async fn unsupported_verbs_are_405() {
     let front = ServerFixture::open().await;
     let claim = claim("a").pool("root").length(24);
     for (method, path) in [
@@ -77,7 +77,7 @@ async fn verbs_that_are_not_offered_are_405() {
 }
 
 #[tokio::test]
-async fn what_nobody_speaks_is_406() {
+async fn unsupported_accept_header_is_406() {
     let front = ServerFixture::open().await;
     for accept in [
         "text/html",
@@ -98,7 +98,7 @@ async fn what_nobody_speaks_is_406() {
 }
 
 #[tokio::test]
-async fn too_long_a_body_is_413() {
+async fn oversized_body_is_413() {
     let front = ServerFixture::open().await;
     let mut long: serde_json::Value = pool("p").cidr("10.0.0.0/8").into();
     long["metadata"]["annotations"] = json!({ "long": "x".repeat(3 << 20) });
@@ -111,7 +111,7 @@ async fn too_long_a_body_is_413() {
 }
 
 #[tokio::test]
-async fn head_of_more_than_the_limit_is_431() {
+async fn oversized_request_header_is_431() {
     let front = ServerFixture::open().await;
     let long = "x".repeat(apiserver::limits::HEADER_BYTES_MAX as usize);
     for http in [front.server.http(), front.server.http().over_http2()] {
@@ -121,7 +121,7 @@ async fn head_of_more_than_the_limit_is_431() {
 }
 
 #[tokio::test]
-async fn a_body_in_another_language_is_415() {
+async fn unsupported_content_type_is_415() {
     let front = ServerFixture::open().await;
     let body = serde_json::Value::from(pool("p").cidr("10.0.0.0/8")).to_string();
     for media in ["text/plain", "application/vnd.kubernetes.protobuf", "application/xml", "nonsense"] {
@@ -137,9 +137,9 @@ async fn a_body_in_another_language_is_415() {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_traced() {
+async fn responses_have_audit_id_and_cache_control() {
     let front = ServerFixture::open().await;
-    for path in [POOLS, &format!("{POOLS}/nobody")] {
+    for path in [POOLS, &format!("{POOLS}/missing")] {
         let answer = front.get(path).await;
         assert_eq!(answer.header("cache-control"), Some("no-cache, private"));
         assert_eq!(answer.header("audit-id").map(str::len), Some(36), "a UUID");
@@ -150,7 +150,7 @@ async fn every_answer_can_be_traced() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_a_body() {
+async fn head_returns_get_headers_without_body() {
     let front = ServerFixture::open().await;
     for path in [POOLS, "/apis", "/version"] {
         let (head, get) = (front.send(Method::HEAD, path, &[], "").await, front.get(path).await);
@@ -160,11 +160,11 @@ async fn head_is_get_without_a_body() {
             "{path}"
         );
     }
-    assert_eq!(front.send(Method::HEAD, &format!("{POOLS}/nobody"), &[], "").await.status, 404);
+    assert_eq!(front.send(Method::HEAD, &format!("{POOLS}/missing"), &[], "").await.status, 404);
 }
 
 #[tokio::test]
-async fn http_2_serves_the_same() {
+async fn http2_and_http1_responses_are_equal() {
     let front = ServerFixture::open().await;
     let second = front.server.http().over_http2();
     let made = second.send_json(Method::POST, POOLS, &pool("p").cidr("10.0.0.0/8").into()).await.unwrap();

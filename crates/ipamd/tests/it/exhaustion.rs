@@ -19,7 +19,7 @@ async fn full_pool() -> ServerFixture {
 }
 
 #[tokio::test]
-async fn a_full_pool_refuses_with_507() {
+async fn claim_on_full_pool_is_507() {
     let front = full_pool().await;
     let before = front.everything().await;
     let answer = front.post(CLAIMS, claim("late").pool("tiny").length(32)).await;
@@ -30,7 +30,7 @@ async fn a_full_pool_refuses_with_507() {
 }
 
 #[tokio::test]
-async fn a_full_pool_says_so() {
+async fn full_pool_status_is_exhausted() {
     let front = full_pool().await;
     let status = front.status("tiny").await;
     assert_eq!(text(&status, "/phase"), "Exhausted");
@@ -42,7 +42,7 @@ async fn a_full_pool_says_so() {
 }
 
 #[tokio::test]
-async fn a_pool_with_one_free_address_is_not_exhausted() {
+async fn pool_with_one_free_address_is_ready() {
     let front = full_pool().await;
     front.delete_claim("c2").await;
     let status = front.status("tiny").await;
@@ -53,7 +53,7 @@ async fn a_pool_with_one_free_address_is_not_exhausted() {
 }
 
 #[tokio::test]
-async fn free_space_in_pieces_is_named_by_its_largest() {
+async fn exhausted_error_reports_largest_free_block() {
     let front = full_pool().await;
     front.delete_claim("c1").await;
     front.delete_claim("c2").await;
@@ -67,7 +67,7 @@ async fn free_space_in_pieces_is_named_by_its_largest() {
 }
 
 #[tokio::test]
-async fn a_refused_claim_can_come_back_by_the_same_name() {
+async fn rejected_claim_name_can_be_used_again() {
     let front = full_pool().await;
     assert_eq!(front.refused_claim(claim("late").pool("tiny").length(32)).await.code, 507);
     front.delete_claim("c0").await;
@@ -75,7 +75,7 @@ async fn a_refused_claim_can_come_back_by_the_same_name() {
 }
 
 #[tokio::test]
-async fn a_watch_sees_the_pool_fill_and_recover() {
+async fn watch_reports_pool_exhaustion_and_recovery() {
     let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
     let list: Value = front.get(super::support::POOLS).await.json().unwrap();
@@ -94,7 +94,7 @@ async fn a_watch_sees_the_pool_fill_and_recover() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_refused_by_a_full_pool_too() {
+async fn dry_run_claim_on_full_pool_is_507() {
     let front = full_pool().await;
     let answer = front.post(&format!("{CLAIMS}?dryRun=All"), claim("late").pool("tiny").length(32)).await;
     assert_refused(&failure(&answer), 507, "InsufficientStorage", &["exhausted"]);

@@ -109,7 +109,7 @@ fn lines(file: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_arrives_is_what_left() {
+async fn export_and_import_preserve_everything() {
     let directory = tempfile::tempdir().unwrap();
     let (_, everything, first) = exported(&directory).await;
     let postgres = Store::new_database();
@@ -133,7 +133,7 @@ async fn what_arrives_is_what_left() {
 }
 
 #[tokio::test]
-async fn the_file_can_be_read_by_anybody() {
+async fn export_file_is_documented_json_lines() {
     let directory = tempfile::tempdir().unwrap();
     let (_, everything, file) = exported(&directory).await;
     let lines: Vec<Value> = lines(&file).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -148,7 +148,7 @@ async fn the_file_can_be_read_by_anybody() {
 }
 
 #[tokio::test]
-async fn an_export_beside_writes_is_one_moment() {
+async fn export_during_writes_is_one_snapshot() {
     let store = Store::new_database();
     let front = store.serve().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -194,7 +194,7 @@ fn assert_refused(directory: &TempDir, contents: &[u8], words: &str) {
 }
 
 #[tokio::test]
-async fn what_is_damaged_arrives_nowhere() {
+async fn damaged_export_file_imports_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, file) = exported(&directory).await;
     let lines = lines(&file);
@@ -221,7 +221,7 @@ async fn what_is_damaged_arrives_nowhere() {
 }
 
 #[tokio::test]
-async fn only_an_empty_store_is_filled() {
+async fn import_requires_an_empty_migrated_store() {
     let directory = tempfile::tempdir().unwrap();
     let (full, _, file) = exported(&directory).await;
     let said = full.refuse(&["store", "import", path(&file)]);
@@ -234,7 +234,7 @@ async fn only_an_empty_store_is_filled() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_keep_what_it_is_given_is_not_trusted() {
+async fn import_detects_store_that_alters_values() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, file) = exported(&directory).await;
     let store = Store::new_database();
@@ -248,7 +248,7 @@ async fn a_store_that_does_not_keep_what_it_is_given_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn an_export_gets_in_nobodys_way() {
+async fn export_rejects_missing_or_used_store_and_existing_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::new_file(&directory, "data");
     let file = directory.path().join("export.jsonl");
@@ -270,7 +270,7 @@ async fn an_export_gets_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn a_pipe_will_do() {
+async fn import_reads_standard_input() {
     let directory = tempfile::tempdir().unwrap();
     let (_, _, file) = exported(&directory).await;
     let store = Store::new_database();
@@ -282,7 +282,7 @@ async fn a_pipe_will_do() {
 }
 
 #[tokio::test]
-async fn a_store_is_named_once() {
+async fn export_requires_exactly_one_store() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _, _) = exported(&directory).await;
     let both = store.command(&["store", "export", "-"]).env("POSTGRES_DSN", "host=nowhere").output().unwrap();
@@ -292,7 +292,7 @@ async fn a_store_is_named_once() {
 }
 
 #[tokio::test]
-async fn a_bar_is_for_terminals() {
+async fn progress_bar_is_shown_only_on_terminals() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _, file) = exported(&directory).await;
     let Store::File(data) = &store else { panic!("a file") };
@@ -310,7 +310,7 @@ async fn a_bar_is_for_terminals() {
 }
 
 #[tokio::test]
-async fn behind_a_bump_every_old_revision_is_gone() {
+async fn watches_of_old_revisions_are_410_after_bump_revision() {
     let directory = tempfile::tempdir().unwrap();
     for store in [Store::new_file(&directory, "data"), Store::new_database()] {
         let mut front = store.serve().await;

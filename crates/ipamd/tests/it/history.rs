@@ -61,7 +61,7 @@ pub enum Phase {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_with_kills_is_true() {
+async fn client_observations_hold_across_server_kills() {
     let mut front = ServerFixture::open().await;
     let mut run = Run::begin(&front, CLIENTS).await;
     for kill in 0..KILLS {

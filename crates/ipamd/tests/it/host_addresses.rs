@@ -5,7 +5,7 @@ use testkit::{claim, pool};
 use super::support::{ServerFixture, assert_causes, assert_refused, causes};
 
 #[tokio::test]
-async fn every_address_of_a_v4_pool_is_ordinary() {
+async fn every_ipv4_address_including_network_and_broadcast_is_allocated() {
     let front = ServerFixture::open().await;
     front.pool(pool("hosts").cidr("192.0.2.0/29").default_length(32)).await;
     for index in 0..8 {
@@ -15,7 +15,7 @@ async fn every_address_of_a_v4_pool_is_ordinary() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_v6_pool_is_ordinary() {
+async fn every_ipv6_address_is_allocated() {
     let front = ServerFixture::open().await;
     front.pool(pool("hosts").cidr("2001:db8::/126").bounds(128, 128)).await;
     for index in 0..4 {
@@ -26,7 +26,7 @@ async fn every_address_of_a_v6_pool_is_ordinary() {
 }
 
 #[tokio::test]
-async fn a_pool_of_one_address_serves_it() {
+async fn pool_of_one_address_can_be_allocated() {
     let front = ServerFixture::open().await;
     for (name, cidr) in [("four", "198.51.100.7/32"), ("six", "2001:db8::7/128")] {
         let length = if name == "four" { 32 } else { 128 };
@@ -38,7 +38,7 @@ async fn a_pool_of_one_address_serves_it() {
 }
 
 #[tokio::test]
-async fn a_requested_address_is_the_one_given() {
+async fn requested_address_is_allocated() {
     let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("192.0.2.0/24")).await;
     front.pool(pool("six").cidr("2001:db8::/64")).await;
@@ -61,7 +61,7 @@ async fn a_requested_address_is_the_one_given() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_refused_and_its_holder_named() {
+async fn taken_address_is_rejected_and_names_holder() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.claim(claim("holder").pool("root").address("192.0.2.64/28")).await;
@@ -81,7 +81,7 @@ async fn a_taken_address_is_refused_and_its_holder_named() {
 }
 
 #[tokio::test]
-async fn an_address_outside_the_pool_is_invalid() {
+async fn address_outside_the_pool_is_invalid() {
     let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("192.0.2.0/24")).await;
     front.pool(pool("six").cidr("2001:db8::/64")).await;
@@ -103,7 +103,7 @@ async fn an_address_outside_the_pool_is_invalid() {
 }
 
 #[tokio::test]
-async fn an_address_and_a_length_agree() {
+async fn address_and_prefix_length_must_agree() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     let ask = |address: &str, length| claim("a").pool("root").address(address).length(length);
@@ -118,7 +118,7 @@ async fn an_address_and_a_length_agree() {
 }
 
 #[tokio::test]
-async fn address_beside_a_length_is_the_block_that_begins_there() {
+async fn address_with_prefix_length_is_the_first_of_the_block() {
     let front = ServerFixture::open().await;
     front.pool(pool("four").cidr("10.45.0.0/16")).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
@@ -142,7 +142,7 @@ async fn address_beside_a_length_is_the_block_that_begins_there() {
 }
 
 #[tokio::test]
-async fn an_address_keeps_the_pools_bounds() {
+async fn requested_address_must_satisfy_pool_bounds() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24").bounds(26, 30)).await;
     for address in ["192.0.2.1", "192.0.2.0/25", "192.0.2.0/31"] {
@@ -153,7 +153,7 @@ async fn an_address_keeps_the_pools_bounds() {
 }
 
 #[tokio::test]
-async fn a_child_pool_is_not_handed_out_again() {
+async fn address_inside_child_pool_cannot_be_claimed_from_parent() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("192.0.2.0/24")).await;
     front.pool(pool("child").parent("root").cidr("192.0.2.128/25")).await;

@@ -64,7 +64,7 @@ async fn write_claims(front: &ServerFixture, stem: &str) {
 }
 
 #[tokio::test]
-async fn a_watcher_tells_each_life_once_and_in_order() {
+async fn watcher_delivers_each_change_once_and_in_order() {
     for config in both_ways() {
         let front = ServerFixture::with_pool().await;
         for n in 0..20 {
@@ -113,7 +113,7 @@ where
 }
 
 #[tokio::test]
-async fn a_reflector_stays_in_step() {
+async fn reflector_store_equals_the_list() {
     for config in both_ways() {
         let front = ServerFixture::with_pool().await;
         for n in 0..20 {
@@ -142,7 +142,7 @@ async fn a_reflector_stays_in_step() {
 }
 
 #[tokio::test]
-async fn a_watcher_of_metadata_sees_metadata_alone() {
+async fn metadata_watcher_gets_partial_objects() {
     for config in both_ways() {
         let front = ServerFixture::with_pool().await;
         for n in 0..10 {
@@ -165,7 +165,7 @@ async fn a_watcher_of_metadata_sees_metadata_alone() {
 }
 
 #[tokio::test]
-async fn metadata_can_be_read_and_patched_alone() {
+async fn partial_metadata_can_be_read_and_patched() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let list = front.claims.list_metadata(&ListParams::default()).await.unwrap();
@@ -198,14 +198,14 @@ fn assert_discovered(discovery: &Discovery) {
 }
 
 #[tokio::test]
-async fn discovery_of_everything_runs() {
+async fn discovery_finds_all_kinds() {
     let front = ServerFixture::open().await;
     assert_discovered(&Discovery::new(front.another_client()).run().await.unwrap());
     assert_discovered(&Discovery::new(front.another_client()).run_aggregated().await.unwrap());
 }
 
 #[tokio::test]
-async fn discovery_of_one_group_runs() {
+async fn discovery_of_one_group_finds_its_kinds() {
     let front = ServerFixture::open().await;
     let (client, group) = (front.another_client(), "ipam.miloapis.com");
     assert_discovered(&Discovery::new(client.clone()).filter(&[group]).run().await.unwrap());
@@ -220,7 +220,7 @@ async fn discovery_of_one_group_runs() {
 }
 
 #[tokio::test]
-async fn an_entry_creates_once_and_then_changes() {
+async fn entry_api_creates_then_updates() {
     let front = ServerFixture::with_pool().await;
     let wanted = || claim("entry").pool("root").length(32).into();
     let mut entry = front.claims.entry("entry").await.unwrap().or_insert(wanted);
@@ -240,7 +240,7 @@ async fn an_entry_creates_once_and_then_changes() {
 }
 
 #[tokio::test]
-async fn a_collection_is_deleted_by_selector() {
+async fn delete_collection_honors_label_selector() {
     let front = ServerFixture::with_pool().await;
     for n in 0..9 {
         let third = (n % 3).to_string();
@@ -270,7 +270,7 @@ fn config(name: &str, labels: serde_json::Value) -> Patch<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn applying_creates_once_and_then_owns() {
+async fn apply_creates_then_tracks_field_ownership() {
     let front = ServerFixture::with_pool().await;
     let (alice, bob) = (PatchParams::apply("alice"), PatchParams::apply("bob"));
     let first = front.claims.patch("a", &alice, &config("a", json!({ "x": "1", "y": "1" }))).await.unwrap();
@@ -295,7 +295,7 @@ async fn applying_creates_once_and_then_owns() {
 }
 
 #[tokio::test]
-async fn applying_a_status_leaves_the_rest() {
+async fn apply_to_status_keeps_other_conditions() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(32)).await;
     let seen = Patch::Apply(json!({

@@ -42,7 +42,7 @@ async fn measured(front: &ServerFixture, what: &str, answer: impl Future<Output 
 }
 
 #[tokio::test]
-async fn no_large_body_takes_long_of_the_committer() {
+async fn large_bodies_use_little_committer_time() {
     let front = ServerFixture::open().await;
     let large_text = large(0).to_string();
     let json_body = [("content-type", "application/json")];

@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn secrets_are_their_owners_alone() {
+async fn data_directory_files_are_readable_only_by_owner() {
     let front = ServerFixture::open().await;
     assert_eq!(mode(&front.server.kubeconfig_path()), 0o600);
     let mut files = vec![front.server.data_dir().to_owned()];
@@ -27,7 +27,7 @@ async fn secrets_are_their_owners_alone() {
 }
 
 #[tokio::test]
-async fn one_store_has_one_server() {
+async fn second_server_on_one_data_directory_does_not_start() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     let kubeconfig = fs::read(front.server.kubeconfig_path()).unwrap();
@@ -42,7 +42,7 @@ async fn one_store_has_one_server() {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_restart() {
+async fn objects_and_revisions_survive_stop_and_kill() {
     for hard in [false, true] {
         let mut front = ServerFixture::open().await;
         front.pool(pool("root").cidr("10.0.0.0/16").label("tier", "edge")).await;
@@ -73,7 +73,7 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_watch_of_the_past_survives_a_restart() {
+async fn watch_from_old_revision_works_after_restart() {
     let mut front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
@@ -89,7 +89,7 @@ async fn a_watch_of_the_past_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_everything_in_order() {
+async fn sigterm_drains_then_stops() {
     let server = Server::builder(BINARY.as_ref()).argument("--shutdown-delay").argument("2s").start().await;
     let mut front = ServerFixture::to(server);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -122,7 +122,7 @@ async fn wait_until_not_ready(front: &ServerFixture) {
 }
 
 #[tokio::test]
-async fn sigterm_does_not_wait_for_watches_to_time_out() {
+async fn sigterm_ends_open_watches() {
     let mut front = ServerFixture::open().await;
     let mut watch = front.watch(&format!("{POOLS}?watch=true&timeoutSeconds=3600")).await;
     let asked = std::time::Instant::now();
@@ -133,7 +133,7 @@ async fn sigterm_does_not_wait_for_watches_to_time_out() {
 }
 
 #[tokio::test]
-async fn health_is_told_check_by_check() {
+async fn health_endpoints_report_each_check() {
     let front = ServerFixture::open().await;
     for path in ["/livez", "/readyz"] {
         let plain = front.get(path).await;
@@ -147,7 +147,7 @@ async fn health_is_told_check_by_check() {
 }
 
 #[tokio::test]
-async fn metrics_count_what_was_done() {
+async fn metrics_count_requests_and_commands() {
     let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
     for name in ["a", "b"] {
@@ -176,7 +176,7 @@ async fn metrics_count_what_was_done() {
 }
 
 #[tokio::test]
-async fn a_data_directory_that_cannot_be_one_is_refused_with_a_reason() {
+async fn invalid_data_directory_stops_start_with_reason() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "not a directory").unwrap();
@@ -199,7 +199,7 @@ async fn refused_start(data_dir: &Path) -> String {
 }
 
 #[tokio::test]
-async fn writes_are_refused_cleanly_when_too_many_wait() {
+async fn excess_mutating_requests_are_429() {
     let server =
         Server::builder(BINARY.as_ref()).argument("--max-mutating-requests-inflight").argument("1").start().await;
     let front = ServerFixture::to(server);
@@ -212,6 +212,6 @@ async fn writes_are_refused_cleanly_when_too_many_wait() {
     }
     assert!(granted >= 1);
     assert_eq!(front.addresses("root").await.1, i64::try_from(granted * 16).unwrap());
-    let missing = front.send(Method::GET, &format!("{CLAIMS}/nobody"), &[], "").await;
+    let missing = front.send(Method::GET, &format!("{CLAIMS}/missing"), &[], "").await;
     assert_eq!(text(&serde_json::to_value(failure(&missing)).unwrap(), "/reason"), "NotFound", "reads still work");
 }

@@ -24,7 +24,7 @@ async fn list(front: &ServerFixture, query: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_empty_list_has_a_revision() {
+async fn empty_list_has_a_resource_version() {
     let front = ServerFixture::open().await;
     for (path, kind) in [
         (POOLS.to_owned(), "IPPoolList"),
@@ -40,7 +40,7 @@ async fn an_empty_list_has_a_revision() {
 }
 
 #[tokio::test]
-async fn items_are_complete_and_in_order() {
+async fn list_items_are_complete_and_sorted() {
     let front = with_claims(3).await;
     front.namespace("another").await;
     front.claim_in("another", claim("z").pool("root").length(28)).await;
@@ -60,7 +60,7 @@ async fn items_are_complete_and_in_order() {
 }
 
 #[tokio::test]
-async fn all_pages_come_from_one_snapshot() {
+async fn all_list_pages_come_from_one_snapshot() {
     let front = with_claims(10).await;
     let first = list(&front, "limit=3").await;
     let at = revision(&first);
@@ -84,7 +84,7 @@ async fn all_pages_come_from_one_snapshot() {
 }
 
 #[tokio::test]
-async fn a_filtered_page_is_filled() {
+async fn pages_are_filled_after_filtering() {
     let front = with_claims(10).await;
     let first = list(&front, "limit=3&labelSelector=parity%3Dodd").await;
     assert_eq!(names(&first), ["c01", "c03", "c05"]);
@@ -97,7 +97,7 @@ async fn a_filtered_page_is_filled() {
 }
 
 #[tokio::test]
-async fn label_selectors_have_their_full_grammar() {
+async fn label_selectors_support_the_full_grammar() {
     let front = with_claims(4).await;
     for (selector, expected) in [
         ("parity=even", vec!["c00", "c02"]),
@@ -118,7 +118,7 @@ async fn label_selectors_have_their_full_grammar() {
 }
 
 #[tokio::test]
-async fn field_selectors_are_those_of_the_contract() {
+async fn field_selectors_filter_by_documented_fields() {
     let front = with_claims(2).await;
     front.pool(pool("six").cidr("2001:db8::/64")).await;
     front.pool(pool("child").parent("root").length(24)).await;
@@ -150,7 +150,7 @@ async fn field_selectors_are_those_of_the_contract() {
 }
 
 #[tokio::test]
-async fn an_unknown_field_is_refused_with_the_known_ones() {
+async fn unknown_field_selector_error_lists_supported_fields() {
     let front = ServerFixture::open().await;
     for (plural, known) in [
         ("ippools", ["spec.ipFamily", "spec.parentPoolRef.name", "status.phase"].as_slice()),
@@ -169,7 +169,7 @@ async fn an_unknown_field_is_refused_with_the_known_ones() {
 }
 
 #[tokio::test]
-async fn a_resource_version_is_a_floor_or_a_point() {
+async fn resource_version_match_selects_minimum_or_exact_revision() {
     let front = with_claims(2).await;
     let then = revision(&list(&front, "").await);
     front.claim(claim("later").pool("root").length(28)).await;
@@ -192,7 +192,7 @@ async fn a_resource_version_is_a_floor_or_a_point() {
 }
 
 #[tokio::test]
-async fn bad_list_parameters_are_refused() {
+async fn invalid_list_parameters_are_rejected() {
     let front = with_claims(2).await;
     let token = text(&list(&front, "limit=1").await, "/metadata/continue").to_owned();
     for (query, code) in [
@@ -219,7 +219,7 @@ async fn bad_list_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn a_revision_of_the_future_is_waited_for_and_then_too_large() {
+async fn list_at_future_revision_waits_then_times_out() {
     let front = with_claims(1).await;
     let now = revision(&list(&front, "").await);
     let answer = front.get(&format!("{CLAIMS}?resourceVersion={}", now + 1_000)).await;

@@ -20,7 +20,7 @@ const LOST: &str = "ipam_log_lines_lost_total";
 const CLAIMS_MAX: usize = 500;
 
 #[tokio::test]
-async fn a_full_disk_loses_log_lines_alone() {
+async fn full_log_disk_drops_only_log_lines() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut front = start(full).await;
     until_lines_are_lost(&front).await;
@@ -28,7 +28,7 @@ async fn a_full_disk_loses_log_lines_alone() {
 }
 
 #[tokio::test]
-async fn a_closed_pipe_loses_log_lines_alone() {
+async fn closed_stderr_pipe_drops_only_log_lines() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut front = start(writer).await;
@@ -38,7 +38,7 @@ async fn a_closed_pipe_loses_log_lines_alone() {
 
 /// Writes to this pipe block forever. The lines that fit into it are complete.
 #[tokio::test]
-async fn a_pipe_that_is_not_read_loses_log_lines_alone() {
+async fn unread_stderr_pipe_drops_only_log_lines() {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut front = start(writer).await;
     until_lines_are_lost(&front).await;
@@ -56,7 +56,7 @@ async fn a_pipe_that_is_not_read_loses_log_lines_alone() {
 
 /// A startup error is printed if possible, and the process ends in either case.
 #[tokio::test]
-async fn a_pipe_that_is_not_read_holds_no_process_that_cannot_start() {
+async fn unread_stderr_pipe_does_not_block_failed_start() {
     let (reader, writer) = std::io::pipe().unwrap();
     fill(writer.try_clone().unwrap());
     let refused = Server::builder(BINARY.as_ref()).argument("--bind-address").argument("192.0.2.1").stderr(writer);

@@ -39,7 +39,7 @@ impl Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn junk_is_refused_and_leaves_no_trace() {
+async fn malformed_requests_never_cause_5xx_or_wrong_objects() {
     let seed = seed();
     let front = ServerFixture::open().await;
     let workers = (0..WORKERS).map(|index| {
@@ -157,7 +157,7 @@ fn names_the_field(status: &Value, pointer: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_not_a_fault() {
+async fn malformed_http_never_causes_5xx() {
     let front = ServerFixture::open().await;
     for bytes in [
         &b"\x00\x01\x02\x03\r\n\r\n"[..],

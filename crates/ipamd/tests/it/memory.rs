@@ -55,7 +55,7 @@ fn memory_kib(process: u32, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unlimited_lists_take_a_bounded_amount_of_memory() {
+async fn unlimited_lists_use_bounded_memory() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let mut front = ServerFixture::to(Server::builder(BINARY.as_ref()).data_dir(&data).start().await);

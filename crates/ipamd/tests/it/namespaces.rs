@@ -14,7 +14,7 @@ async fn all(front: &ServerFixture, plural: &str) -> Value {
 }
 
 #[tokio::test]
-async fn those_of_every_cluster_are_there_from_the_first_start() {
+async fn default_and_kube_system_exist_from_first_start() {
     let mut front = ServerFixture::open().await;
     assert_eq!(names(&body(&front.get(NAMESPACES).await, 200)), ["default", "kube-system"]);
     front.server.restart().await;
@@ -25,7 +25,7 @@ async fn those_of_every_cluster_are_there_from_the_first_start() {
 }
 
 #[tokio::test]
-async fn a_claim_needs_its_namespace() {
+async fn claim_in_missing_namespace_is_404() {
     let front = ServerFixture::with_pool().await;
     let claims = format!("{API}/namespaces/team/ipclaims");
     let wanted = json!({ "metadata": { "name": "a" }, "spec": { "poolRef": { "name": "root" }, "prefixLength": 24 } });
@@ -39,7 +39,7 @@ async fn a_claim_needs_its_namespace() {
 }
 
 #[tokio::test]
-async fn deleting_one_gives_all_blocks_back() {
+async fn deleted_namespace_frees_all_its_blocks() {
     let front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     front.namespace("other").await;
@@ -68,7 +68,7 @@ async fn deleting_one_gives_all_blocks_back() {
 }
 
 #[tokio::test]
-async fn a_finalizer_is_waited_for_over_a_restart() {
+async fn namespace_deletion_waits_for_finalizer_across_restart() {
     let mut front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     front.claim_in("team", claim("held").pool("root").length(24).finalizer("example.com/hold")).await;
@@ -108,7 +108,7 @@ async fn told(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
 }
 
 #[tokio::test]
-async fn conditions_say_why_a_namespace_hangs() {
+async fn conditions_explain_why_namespace_deletion_waits() {
     let front = ServerFixture::with_pool().await;
     front.namespace("team").await;
     let held = claim("held").pool("root").length(24).finalizer("example.com/hold").finalizer("example.com/audit");

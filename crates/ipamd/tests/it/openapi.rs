@@ -67,7 +67,7 @@ fn at<'a>(document: &'a Value, kind: &str, path: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn the_index_names_the_document_by_its_hash() {
+async fn openapi_index_urls_contain_the_document_hash() {
     let front = ServerFixture::open().await;
     let index = body(&front.get("/openapi/v3").await, 200);
     let url = text(&index, "/paths/apis~1ipam.miloapis.com~1v1alpha1/serverRelativeURL").to_owned();
@@ -80,11 +80,11 @@ async fn the_index_names_the_document_by_its_hash() {
     assert_eq!((plain.status.as_u16(), &plain.body), (200, &answer.body));
     let stale = front.get(&format!("{DOCUMENT}?hash=0000")).await;
     assert_eq!((stale.status.as_u16(), stale.header("location")), (301, Some(url.as_str())));
-    assert_eq!(front.get("/openapi/v3/apis/nobody.example.com/v1").await.status, 404);
+    assert_eq!(front.get("/openapi/v3/apis/missing.example.com/v1").await.status, 404);
 }
 
 #[tokio::test]
-async fn every_reference_resolves() {
+async fn every_openapi_reference_resolves() {
     let document = document().await;
     assert!(text(&document, "/openapi").starts_with("3.0"));
     let references: BTreeSet<_> = nodes(&document).into_iter().filter_map(|node| node.get("$ref")?.as_str()).collect();
@@ -96,7 +96,7 @@ async fn every_reference_resolves() {
 }
 
 #[tokio::test]
-async fn patches_are_described_as_kubectl_looks_for_them() {
+async fn patch_operations_have_what_kubectl_needs() {
     let document = document().await;
     for (path, kind) in [
         ("/apis/ipam.miloapis.com/v1alpha1/ippools/{name}", "IPPool"),
@@ -128,7 +128,7 @@ async fn patches_are_described_as_kubectl_looks_for_them() {
 }
 
 #[tokio::test]
-async fn operations_are_unique_and_say_what_they_do() {
+async fn operation_ids_are_unique_and_actions_are_named() {
     let document = document().await;
     let mut ids = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -146,7 +146,7 @@ async fn operations_are_unique_and_say_what_they_do() {
 }
 
 #[tokio::test]
-async fn every_field_can_be_explained() {
+async fn every_field_has_a_description() {
     let document = document().await;
     for (kind, path) in [
         ("IPPool", "spec.cidr"),
@@ -182,7 +182,7 @@ async fn every_field_can_be_explained() {
 }
 
 #[tokio::test]
-async fn keys_of_lists_are_required_or_have_a_default() {
+async fn list_map_keys_are_required_or_have_a_default() {
     let front = ServerFixture::open().await;
     let mut keys_seen = 0;
     for document in all_documents(&front).await {
@@ -200,7 +200,7 @@ async fn keys_of_lists_are_required_or_have_a_default() {
 }
 
 #[tokio::test]
-async fn there_are_no_patch_strategies_without_strategic_merge_patch() {
+async fn schemas_have_no_patch_strategies() {
     let front = ServerFixture::open().await;
     for document in all_documents(&front).await {
         for node in nodes(&document) {
@@ -212,7 +212,7 @@ async fn there_are_no_patch_strategies_without_strategic_merge_patch() {
 }
 
 #[tokio::test]
-async fn the_schema_says_what_merges() {
+async fn schema_declares_list_map_keys_and_enums() {
     let document = document().await;
     let conditions = at(&document, "IPPool", "status.conditions");
     assert_eq!(
@@ -230,7 +230,7 @@ async fn the_schema_says_what_merges() {
 }
 
 #[tokio::test]
-async fn the_same_is_said_in_swagger() {
+async fn swagger_v2_equals_openapi_v3() {
     let front = ServerFixture::open().await;
     let (v3, v2) = (document().await, body(&front.get("/openapi/v2").await, 200));
     let all = all_documents(&front).await;

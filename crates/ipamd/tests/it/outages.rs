@@ -40,7 +40,7 @@ async fn until_ready(front: &ServerFixture, ready: bool) -> Duration {
 }
 
 #[tokio::test]
-async fn database_that_hangs_makes_the_server_unready() {
+async fn hanging_database_makes_server_unready() {
     let cluster = Cluster::start().unwrap();
     let front = on(&cluster).await;
     cluster.pause().unwrap();
@@ -60,7 +60,7 @@ async fn database_that_hangs_makes_the_server_unready() {
 }
 
 #[tokio::test]
-async fn disk_that_is_full_makes_the_server_unready_until_there_is_space() {
+async fn full_database_disk_makes_server_unready_until_freed() {
     let cluster = Cluster::in_small_files().unwrap();
     let front = on(&cluster).await;
     cluster.limit_files(Some(FULL)).unwrap();
@@ -83,7 +83,7 @@ async fn disk_that_is_full_makes_the_server_unready_until_there_is_space() {
 }
 
 #[tokio::test]
-async fn outage_is_logged_when_it_begins_and_when_it_is_over() {
+async fn database_outage_is_logged_once_at_begin_and_end() {
     let cluster = Cluster::start().unwrap();
     let front = on(&cluster).await;
     let before = front.server.log().len();

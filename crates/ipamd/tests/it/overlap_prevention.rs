@@ -37,7 +37,7 @@ where
 }
 
 #[tokio::test]
-async fn blocks_of_mixed_sizes_are_disjoint() {
+async fn blocks_of_mixed_lengths_are_disjoint() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
     let mut blocks = Vec::new();
@@ -55,7 +55,7 @@ async fn blocks_of_mixed_sizes_are_disjoint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_clients_share_one_pool() {
+async fn concurrent_claims_fill_pool_without_overlap() {
     const BLOCKS: usize = 256;
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/20")).await;
@@ -85,7 +85,7 @@ async fn sixty_four_clients_share_one_pool() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_goes_to_one_client() {
+async fn concurrent_claims_of_one_address_have_one_winner() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/24")).await;
     let answers = all_at_once(&front, CLIENTS, |index, client| async move {
@@ -103,7 +103,7 @@ async fn one_address_goes_to_one_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_name_goes_to_one_client() {
+async fn concurrent_creates_of_one_name_have_one_winner() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let answers = all_at_once(&front, CLIENTS, |_, client| async move {
@@ -119,7 +119,7 @@ async fn one_name_goes_to_one_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn children_and_claims_share_one_pool() {
+async fn concurrent_child_pools_and_claims_do_not_overlap() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/18")).await;
     let blocks = all_at_once(&front, 32, |index, client| async move {
@@ -139,7 +139,7 @@ async fn children_and_claims_share_one_pool() {
 }
 
 #[tokio::test]
-async fn root_pools_do_not_overlap() {
+async fn overlapping_root_pool_is_rejected() {
     let front = ServerFixture::open().await;
     front.pool(pool("first").cidr("10.8.0.0/13")).await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
@@ -163,7 +163,7 @@ async fn root_pools_do_not_overlap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_roots_made_at_the_same_instant_one_wins() {
+async fn concurrent_overlapping_root_pools_have_one_winner() {
     const ROUNDS: usize = 60;
     let front = ServerFixture::open().await;
     let (left, right) = (pools(&front.another_client()), pools(&front.another_client()));

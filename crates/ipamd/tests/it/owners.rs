@@ -31,7 +31,7 @@ async fn first(front: &ServerFixture) -> Value {
 }
 
 #[tokio::test]
-async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
+async fn claim_is_deleted_with_its_owner_and_frees_its_block() {
     for policy in ["Background", "Foreground"] {
         let front = ServerFixture::with_pool().await;
         let owner = first(&front).await;
@@ -48,7 +48,7 @@ async fn a_claim_goes_with_its_owner_and_takes_its_block_along() {
 }
 
 #[tokio::test]
-async fn an_orphaned_claim_keeps_its_block() {
+async fn orphaned_claim_keeps_its_block() {
     let front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     owned(&front, "second", &owner).await;
@@ -61,7 +61,7 @@ async fn an_orphaned_claim_keeps_its_block() {
 }
 
 #[tokio::test]
-async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
+async fn claim_may_be_owned_by_pool_or_namespace() {
     let front = ServerFixture::with_pool().await;
     let pool = body(&front.get("/apis/ipam.miloapis.com/v1alpha1/ippools/root").await, 200);
     owned(&front, "of-pool", &pool).await;
@@ -69,13 +69,13 @@ async fn a_claim_may_belong_to_a_pool_or_a_namespace() {
     owned(&front, "of-namespace", &namespace).await;
     let mut stranger = namespace.clone();
     stranger["metadata"]["uid"] = json!("11111111-2222-3333-4444-555555555555");
-    owned(&front, "of-nobody", &stranger).await;
-    front.gone(&format!("{CLAIMS}/of-nobody")).await;
+    owned(&front, "of-missing", &stranger).await;
+    front.gone(&format!("{CLAIMS}/of-missing")).await;
     assert_eq!(names(&body(&front.get(CLAIMS).await, 200)), ["of-namespace", "of-pool"]);
 }
 
 #[tokio::test]
-async fn a_restart_finishes_what_was_begun() {
+async fn foreground_deletion_continues_after_restart() {
     let mut front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     for index in 0..50 {
@@ -115,7 +115,7 @@ fn owner_warnings(dry: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn owner_that_is_not_there_is_warned_of() {
+async fn missing_owner_causes_a_warning() {
     let front = ServerFixture::with_pool().await;
     let missing = reference("IPClaim", "never-was", NO_UID);
     let created = front.post(CLAIMS, claim_of("a", slice::from_ref(&missing))).await;
@@ -161,7 +161,7 @@ async fn owner_that_is_not_there_is_warned_of() {
 }
 
 #[tokio::test]
-async fn every_way_to_add_an_owner_warns_and_others_do_not() {
+async fn only_writes_that_add_missing_owner_warn() {
     let front = ServerFixture::with_pool().await;
     // A finalizer prevents the garbage collection of the claims.
     let held = |name: &str, owners: &[Value]| {
@@ -199,7 +199,7 @@ async fn every_way_to_add_an_owner_warns_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn owner_in_a_namespace_is_none_of_a_pool() {
+async fn namespaced_owner_of_cluster_scoped_pool_warns() {
     let front = ServerFixture::with_pool().await;
     let owner = first(&front).await;
     let pool = json!({

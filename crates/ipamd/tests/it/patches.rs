@@ -20,7 +20,7 @@ async fn claim_now(front: &ServerFixture) -> Value {
 }
 
 #[tokio::test]
-async fn a_merge_patch_merges() {
+async fn merge_patch_merges_and_null_removes() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     let patch = json!({ "metadata": { "labels": { "x": null, "y": "2" }, "annotations": { "note": "here" } } });
@@ -32,7 +32,7 @@ async fn a_merge_patch_merges() {
 }
 
 #[tokio::test]
-async fn a_json_patch_is_done_in_order_or_not_at_all() {
+async fn json_patch_is_ordered_and_atomic() {
     let front = with_claim().await;
     let patch = json!([
         { "op": "test", "path": "/metadata/labels/x", "value": "1" },
@@ -65,7 +65,7 @@ async fn a_json_patch_is_done_in_order_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_resource_version_in_a_patch_is_a_lock() {
+async fn resource_version_in_patch_is_a_precondition() {
     let front = with_claim().await;
     let stale = text(&claim_now(&front).await, "/metadata/resourceVersion").to_owned();
     let fresh = body(&front.patch(CLAIM, "merge", &json!({ "metadata": { "labels": { "x": "2" } } })).await, 200);
@@ -93,7 +93,7 @@ async fn a_resource_version_in_a_patch_is_a_lock() {
 }
 
 #[tokio::test]
-async fn unserved_patch_types_are_415() {
+async fn unsupported_patch_types_are_415() {
     let front = with_claim().await;
     for media in ["application/strategic-merge-patch+json", "application/json", "text/plain"] {
         let answer = front.send(Method::PATCH, CLAIM, &[("content-type", media)], "{}").await;
@@ -107,7 +107,7 @@ async fn unserved_patch_types_are_415() {
 }
 
 #[tokio::test]
-async fn a_patch_that_changes_nothing_leaves_no_trace() {
+async fn no_op_patch_keeps_resource_version_and_sends_no_event() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
@@ -132,7 +132,7 @@ async fn a_patch_that_changes_nothing_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn bad_patches_are_refused() {
+async fn invalid_patches_are_rejected() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     for (patch, codes) in [
@@ -150,15 +150,15 @@ async fn bad_patches_are_refused() {
     }
     let broken = front.send(Method::PATCH, CLAIM, &[("content-type", "application/merge-patch+json")], "{\"a\":").await;
     assert_eq!(failure(&broken).code, 400);
-    let missing = front.patch(&format!("{CLAIMS}/nobody"), "merge", &json!({})).await;
-    assert_refused(&failure(&missing), 404, "NotFound", &["ipclaims.ipam.miloapis.com \"nobody\" not found"]);
+    let missing = front.patch(&format!("{CLAIMS}/missing"), "merge", &json!({})).await;
+    assert_refused(&failure(&missing), 404, "NotFound", &["ipclaims.ipam.miloapis.com \"missing\" not found"]);
     let forced = front.patch(&format!("{CLAIM}?force=true"), "merge", &json!({})).await;
     assert_refused(&failure(&forced), 422, "Invalid", &["force"]);
     assert_eq!(claim_now(&front).await, before);
 }
 
 #[tokio::test]
-async fn a_replace_needs_the_version_it_replaces() {
+async fn replace_requires_current_resource_version() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     let put = async |body: &Value| front.http.send_json(Method::PUT, CLAIM, body).await.unwrap();
@@ -172,8 +172,8 @@ async fn a_replace_needs_the_version_it_replaces() {
     assert_refused(&unversioned, 422, "Invalid", &["metadata.resourceVersion", "must be specified for an update"]);
     assert_causes(&unversioned, &[("FieldValueInvalid", "metadata.resourceVersion")]);
     let mut stranger = fresh.clone();
-    stranger["metadata"]["name"] = "nobody".into();
-    let missing = front.http.send_json(Method::PUT, &format!("{CLAIMS}/nobody"), &stranger).await.unwrap();
+    stranger["metadata"]["name"] = "missing".into();
+    let missing = front.http.send_json(Method::PUT, &format!("{CLAIMS}/missing"), &stranger).await.unwrap();
     assert_refused(&failure(&missing), 404, "NotFound", &[]);
     let created = front.post(CLAIMS, fresh.clone()).await;
     assert!([400, 409, 422].contains(&failure(&created).code), "a create with a resourceVersion is rejected");
@@ -181,7 +181,7 @@ async fn a_replace_needs_the_version_it_replaces() {
 }
 
 #[tokio::test]
-async fn the_status_is_a_resource_of_its_own() {
+async fn status_subresource_writes_only_status() {
     let front = with_claim().await;
     let before = claim_now(&front).await;
     let status = format!("{CLAIM}/status");
@@ -196,11 +196,11 @@ async fn the_status_is_a_resource_of_its_own() {
         "only a status is taken there"
     );
     assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
-    assert_eq!(failure(&front.get(&format!("{POOLS}/nobody/status")).await).code, 404);
+    assert_eq!(failure(&front.get(&format!("{POOLS}/missing/status")).await).code, 404);
 }
 
 #[tokio::test]
-async fn concurrent_patches_of_different_fields_all_count() {
+async fn concurrent_patches_of_different_fields_all_apply() {
     const PATCHES: usize = 30;
     let front = with_claim().await;
     let patches: Vec<_> =

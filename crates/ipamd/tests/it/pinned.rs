@@ -21,7 +21,7 @@ async fn apply(front: &ServerFixture, spec: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn manifest_may_pin_the_block_that_its_claim_has() {
+async fn bound_block_can_be_written_to_spec_address() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("before").pool("root").length(24)).await;
     let spec = json!({ "poolRef": { "name": "root" }, "prefixLength": 24 });
@@ -50,7 +50,7 @@ async fn manifest_may_pin_the_block_that_its_claim_has() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_the_block_is_the_same_block() {
+async fn equivalent_spellings_of_a_block_are_equal() {
     let front = ServerFixture::open().await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     front.claim(claim("a").pool("six").length(48).address("2001:db8:a::/48")).await;
@@ -83,7 +83,7 @@ async fn every_spelling_of_the_block_is_the_same_block() {
 }
 
 #[tokio::test]
-async fn another_block_cannot_be_pinned() {
+async fn spec_address_cannot_name_another_block() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(24)).await;
     let before = front.everything().await;
@@ -101,7 +101,7 @@ async fn another_block_cannot_be_pinned() {
 }
 
 #[tokio::test]
-async fn field_that_an_update_leaves_out_keeps_its_value() {
+async fn omitted_defaulted_fields_keep_their_value() {
     let front = ServerFixture::with_pool().await;
     let owner = json!({ "kind": "Pod", "name": "p", "apiGroup": "" });
     let wanted = claim("a").pool("root").length(24).spec("ownerRef", owner.clone());

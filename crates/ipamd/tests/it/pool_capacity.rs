@@ -26,7 +26,7 @@ fn used(status: &Value) -> (&Value, &Value) {
 }
 
 #[tokio::test]
-async fn a_v4_pool_is_counted_to_the_address() {
+async fn ipv4_pool_capacity_is_exact() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/24")).await;
     for (name, length, allocated, percent, largest) in [
@@ -53,7 +53,7 @@ async fn a_v4_pool_is_counted_to_the_address() {
 }
 
 #[tokio::test]
-async fn a_v6_pool_is_counted_exactly() {
+async fn ipv6_pool_capacity_saturates_and_exact_does_not() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("2001:db8::/64")).await;
     assert_eq!(exact(&front.status("root").await), ["18446744073709551616", "0", "18446744073709551616"]);
@@ -71,7 +71,7 @@ async fn a_v6_pool_is_counted_exactly() {
 }
 
 #[tokio::test]
-async fn the_whole_of_v6_is_one_pool() {
+async fn whole_ipv6_space_can_be_one_pool() {
     let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("::/0")).await;
     let status = front.status("all").await;
@@ -86,7 +86,7 @@ async fn the_whole_of_v6_is_one_pool() {
 }
 
 #[tokio::test]
-async fn hundred_percent_means_that_nothing_is_free() {
+async fn utilization_is_100_only_without_free_address() {
     let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("::/0")).await;
     for length in 1..=128 {
@@ -102,7 +102,7 @@ async fn hundred_percent_means_that_nothing_is_free() {
 }
 
 #[tokio::test]
-async fn the_whole_of_v4_is_one_pool() {
+async fn whole_ipv4_space_can_be_one_pool() {
     let front = ServerFixture::open().await;
     front.pool(pool("all").cidr("0.0.0.0/0")).await;
     assert_eq!(front.addresses("all").await, (1 << 32, 0, 1 << 32));
@@ -113,7 +113,7 @@ async fn the_whole_of_v4_is_one_pool() {
 }
 
 #[tokio::test]
-async fn the_smallest_pools_are_counted_too() {
+async fn pools_of_one_or_two_addresses_are_counted() {
     let front = ServerFixture::open().await;
     for (name, cidr, length, total) in [
         ("a", "10.0.0.0/31", 31, 2),
@@ -131,7 +131,7 @@ async fn the_smallest_pools_are_counted_too() {
 }
 
 #[tokio::test]
-async fn children_count_in_the_parent() {
+async fn child_pools_count_as_allocated_in_parent() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("2001:db8::/32")).await;
     front.pool(pool("child").parent("root").length(33)).await;
@@ -148,7 +148,7 @@ async fn children_count_in_the_parent() {
 }
 
 #[tokio::test]
-async fn strategies_choose_different_blocks() {
+async fn allocation_strategies_choose_different_blocks() {
     let front = ServerFixture::open().await;
     for (name, cidr, strategy) in [
         ("first", "10.1.0.0/24", "FirstFit"),
@@ -184,7 +184,7 @@ async fn busy_hour(front: &ServerFixture) -> RangeInclusive<u64> {
 }
 
 #[tokio::test]
-async fn the_numbers_add_up_at_every_revision() {
+async fn pool_capacity_matches_allocations_at_every_revision() {
     let front = ServerFixture::open().await;
     let revisions = busy_hour(&front).await;
     for revision in revisions {

@@ -19,7 +19,7 @@ async fn claim_host(front: &ServerFixture, index: usize) {
 }
 
 #[tokio::test]
-async fn pool_that_fills_up_is_told_by_events() {
+async fn events_report_pool_exhaustion_and_recovery() {
     let front = ServerFixture::open().await;
     let small = front.pool(pool("small").cidr("192.0.2.0/27")).await;
     let from = revision(&body(&front.get(EVENTS).await, 200));

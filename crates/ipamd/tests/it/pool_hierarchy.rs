@@ -21,7 +21,7 @@ async fn refused_delete(front: &ServerFixture, name: &str) -> kube::core::Status
 }
 
 #[tokio::test]
-async fn four_levels_nest() {
+async fn four_pool_levels_can_be_nested() {
     let front = four_levels().await;
     for (name, parent, cidr) in
         [("zone", "region", "10.0.0.0/12"), ("rack", "zone", "10.0.0.0/16"), ("host", "rack", "10.0.0.0/20")]
@@ -45,7 +45,7 @@ async fn four_levels_nest() {
 }
 
 #[tokio::test]
-async fn the_family_is_inherited_at_any_depth() {
+async fn child_pool_inherits_ip_family() {
     let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("2001:db8::/32")).await;
     front.pool(pool("b").parent("a").length(40)).await;
@@ -56,7 +56,7 @@ async fn the_family_is_inherited_at_any_depth() {
 }
 
 #[tokio::test]
-async fn a_child_can_be_carved_exactly() {
+async fn child_pool_can_request_exact_cidr() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     let exact = front.pool(pool("exact").parent("root").cidr("10.64.0.0/12")).await;
@@ -84,7 +84,7 @@ async fn a_child_can_be_carved_exactly() {
 }
 
 #[tokio::test]
-async fn a_child_keeps_the_parents_bounds() {
+async fn child_pool_length_must_satisfy_parent_bounds() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8").bounds(16, 24)).await;
     for length in [15, 25] {
@@ -96,11 +96,11 @@ async fn a_child_keeps_the_parents_bounds() {
 }
 
 #[tokio::test]
-async fn a_parent_must_exist_and_have_room() {
+async fn parent_pool_must_exist_and_have_space() {
     let front = ServerFixture::open().await;
-    let orphan = front.refused_pool(pool("p").parent("nobody").length(24)).await;
+    let orphan = front.refused_pool(pool("p").parent("missing").length(24)).await;
     assert!([400, 404, 422].contains(&orphan.code), "{orphan:?}");
-    assert!(orphan.message.contains("IPPool \"nobody\" not found"), "{}", orphan.message);
+    assert!(orphan.message.contains("IPPool \"missing\" not found"), "{}", orphan.message);
 
     front.pool(pool("root").cidr("10.0.0.0/30")).await;
     front.pool(pool("left").parent("root").length(31)).await;
@@ -113,7 +113,7 @@ async fn a_parent_must_exist_and_have_room() {
 }
 
 #[tokio::test]
-async fn parent_that_children_fill_is_fully_carved_and_not_exhausted_by_use() {
+async fn pool_filled_by_children_is_fully_carved() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/23")).await;
     front.pool(pool("left").parent("root").length(24)).await;
@@ -143,7 +143,7 @@ async fn parent_that_children_fill_is_fully_carved_and_not_exhausted_by_use() {
 }
 
 #[tokio::test]
-async fn pools_in_use_cannot_go() {
+async fn pools_in_use_cannot_be_deleted() {
     let front = four_levels().await;
     front.claim(claim("a").pool("host").length(24)).await;
     front.claim(claim("b").pool("host").length(24)).await;
@@ -170,7 +170,7 @@ async fn pools_in_use_cannot_go() {
 }
 
 #[tokio::test]
-async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
+async fn pool_delete_error_counts_holders_and_names_first() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     for name in ["child-a", "child-b"] {
@@ -185,7 +185,7 @@ async fn many_users_of_a_pool_are_counted_and_the_first_are_named() {
 }
 
 #[tokio::test]
-async fn a_retained_block_holds_its_pool() {
+async fn retained_allocation_blocks_pool_deletion() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let claim = front.claim(claim("a").pool("root").length(24).retain()).await;
@@ -198,7 +198,7 @@ async fn a_retained_block_holds_its_pool() {
 }
 
 #[tokio::test]
-async fn a_childs_block_can_be_had_again() {
+async fn block_of_deleted_child_pool_is_reused() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     for name in ["one", "two", "three"] {
@@ -211,7 +211,7 @@ async fn a_childs_block_can_be_had_again() {
 }
 
 #[tokio::test]
-async fn a_pool_is_not_moved() {
+async fn pool_cidr_parent_and_length_are_immutable() {
     let front = four_levels().await;
     front.pool(pool("other").cidr("172.16.0.0/12")).await;
     let before = front.everything().await;

@@ -17,7 +17,7 @@ fn pair(pool: &str, block: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn pools_are_tried_in_the_order_of_their_names() {
+async fn matching_pools_are_tried_in_name_order() {
     let front = ServerFixture::open().await;
     for (name, cidr) in [("c", "10.3.0.0/31"), ("a", "10.1.0.0/31"), ("b", "10.2.0.0/31")] {
         front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
@@ -37,7 +37,7 @@ async fn pools_are_tried_in_the_order_of_their_names() {
 }
 
 #[tokio::test]
-async fn pools_that_cannot_serve_are_passed_over() {
+async fn pools_that_cannot_satisfy_claim_are_skipped() {
     let front = ServerFixture::open().await;
     front.pool(pool("a-full").cidr("10.1.0.0/32").label("tier", "edge")).await;
     front.claim(claim("filler").pool("a-full").length(32)).await;
@@ -54,7 +54,7 @@ async fn pools_that_cannot_serve_are_passed_over() {
 }
 
 #[tokio::test]
-async fn child_pools_match_too() {
+async fn selector_matches_child_pools() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/8")).await;
     front.pool(pool("child").parent("root").length(16).label("tier", "edge")).await;
@@ -65,7 +65,7 @@ async fn child_pools_match_too() {
 }
 
 #[tokio::test]
-async fn every_label_and_expression_must_match() {
+async fn selector_requires_every_label_and_expression() {
     let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
     front.pool(pool("b").cidr("10.2.0.0/16").label("tier", "edge").label("site", "fra")).await;
@@ -89,7 +89,7 @@ async fn every_label_and_expression_must_match() {
 }
 
 #[tokio::test]
-async fn the_least_utilized_pool_serves() {
+async fn least_utilized_pool_is_chosen() {
     let front = ServerFixture::open().await;
     for (name, cidr) in [("a", "10.1.0.0/24"), ("b", "10.2.0.0/24"), ("c", "10.3.0.0/16")] {
         front.pool(pool(name).cidr(cidr).strategy("LeastUtilized").label("tier", "edge")).await;
@@ -109,7 +109,7 @@ async fn the_least_utilized_pool_serves() {
 }
 
 #[tokio::test]
-async fn claim_says_which_family_where_pools_of_both_match() {
+async fn ip_family_is_required_if_both_families_match() {
     let front = ServerFixture::open().await;
     front.pool(pool("a-six").cidr("2001:d00::/24").label("tier", "edge")).await;
     front.pool(pool("b-four").cidr("10.1.0.0/16").label("tier", "edge").label("site", "ams")).await;
@@ -129,7 +129,7 @@ async fn claim_says_which_family_where_pools_of_both_match() {
 }
 
 #[tokio::test]
-async fn no_match_is_a_bad_request() {
+async fn selector_without_match_is_bad_request() {
     let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
     let status = front.refused_claim(claim("x").select("tier", "core").length(28)).await;
@@ -139,7 +139,7 @@ async fn no_match_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn when_every_match_is_full_the_claim_is_refused() {
+async fn claim_is_507_if_all_matching_pools_are_full() {
     let front = ServerFixture::open().await;
     for (name, cidr) in [("a", "10.1.0.0/32"), ("b", "10.2.0.0/32")] {
         front.pool(pool(name).cidr(cidr).label("tier", "edge")).await;
@@ -151,7 +151,7 @@ async fn when_every_match_is_full_the_claim_is_refused() {
 }
 
 #[tokio::test]
-async fn the_labels_of_now_count() {
+async fn selector_uses_current_pool_labels() {
     let front = ServerFixture::open().await;
     front.pool(pool("a").cidr("10.1.0.0/16").label("tier", "edge")).await;
     front.pool(pool("b").cidr("10.2.0.0/16")).await;

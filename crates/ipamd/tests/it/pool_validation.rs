@@ -15,7 +15,7 @@ async fn assert_refuses(front: &ServerFixture, cases: Vec<(Pool, (&str, &str))>)
 }
 
 #[tokio::test]
-async fn a_cidr_is_read_strictly() {
+async fn malformed_cidrs_are_rejected() {
     let front = ServerFixture::open().await;
     let invalid = ("FieldValueInvalid", "spec.cidr");
     let texts = [
@@ -44,7 +44,7 @@ async fn a_cidr_is_read_strictly() {
 }
 
 #[tokio::test]
-async fn host_bits_are_cut_with_a_warning() {
+async fn host_bits_of_cidr_are_cleared_with_warning() {
     let front = ServerFixture::open().await;
     for (name, written, meant) in [("four", "10.1.2.3/16", "10.1.0.0/16"), ("six", "2001:DB8::1/32", "2001:db8::/32")] {
         let answer = front.post(POOLS, pool(name).cidr(written)).await;
@@ -58,7 +58,7 @@ async fn host_bits_are_cut_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_root_has_a_cidr_and_a_child_a_length() {
+async fn root_pool_needs_cidr_and_child_needs_length() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     let child = || pool("p").parent("root");
@@ -79,7 +79,7 @@ async fn a_root_has_a_cidr_and_a_child_a_length() {
 }
 
 #[tokio::test]
-async fn bounds_are_in_order() {
+async fn invalid_prefix_length_bounds_are_rejected() {
     let front = ServerFixture::open().await;
     let root = || pool("p").cidr("10.0.0.0/16");
     for (faulty, field) in [
@@ -104,7 +104,7 @@ async fn bounds_are_in_order() {
 }
 
 #[tokio::test]
-async fn every_fault_is_in_one_answer() {
+async fn all_field_errors_are_returned_together() {
     let front = ServerFixture::open().await;
     let faulty = pool("p")
         .cidr("10.0.0.0/99")
@@ -128,7 +128,7 @@ async fn every_fault_is_in_one_answer() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_create_is_complete() {
+async fn create_response_has_complete_spec_and_status() {
     let front = ServerFixture::open().await;
     let created = body(&front.post(POOLS, pool("root").cidr("10.0.0.0/16")).await, 201);
     assert_eq!((text(&created, "/spec/ipFamily"), text(&created, "/spec/allocation/strategy")), ("IPv4", "FirstFit"));
@@ -143,7 +143,7 @@ async fn the_answer_to_a_create_is_complete() {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_a_bad_request() {
+async fn malformed_body_is_bad_request() {
     let front = ServerFixture::open().await;
     for body in ["", "{", "[]", "null", "7", "\"text\"", "{\"spec\":", "not json", "{} {}", "\u{0}"] {
         let answer = front.send(http::Method::POST, POOLS, &[("content-type", "application/json")], body).await;

@@ -45,7 +45,7 @@ async fn refused_start(dsn: &str) -> String {
 }
 
 #[tokio::test]
-async fn everything_is_in_the_database() {
+async fn postgres_server_keeps_all_objects_in_the_database() {
     let database = migrated();
     let mut front = ServerFixture::to(Server::builder(BINARY.as_ref()).database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
@@ -64,7 +64,7 @@ async fn everything_is_in_the_database() {
 }
 
 #[tokio::test]
-async fn a_data_directory_has_one_server() {
+async fn data_directory_is_locked_by_one_server() {
     let database = migrated();
     let first = Server::builder(BINARY.as_ref()).database(&database).start().await;
     let second = Server::builder(BINARY.as_ref()).database(&database).data_dir(first.data_dir()).try_start().await;
@@ -73,7 +73,7 @@ async fn a_data_directory_has_one_server() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_left_beside_it_is_pointed_out() {
+async fn unused_sqlite_file_is_logged() {
     let mut server = Server::start(BINARY.as_ref()).await;
     server.terminate().await;
     let database = migrated();
@@ -83,7 +83,7 @@ async fn a_file_that_is_left_beside_it_is_pointed_out() {
 }
 
 #[tokio::test]
-async fn a_schema_that_does_not_fit_is_said() {
+async fn start_fails_on_wrong_schema_version() {
     let database = empty();
     let error = refused_start(&database.dsn).await;
     assert!(error.contains("run `ipam store migrate up`"), "{error}");
@@ -94,7 +94,7 @@ async fn a_schema_that_does_not_fit_is_said() {
 }
 
 #[tokio::test]
-async fn migrating_says_where_it_stands() {
+async fn migrate_commands_report_schema_version() {
     let database = empty();
     let run = |words: &[&str]| {
         let output = ipam(words).env("POSTGRES_DSN", &database.dsn).output().unwrap();
@@ -121,7 +121,7 @@ async fn migrating_says_where_it_stands() {
 }
 
 #[tokio::test]
-async fn the_password_is_nowhere() {
+async fn password_is_not_in_logs_metrics_or_help() {
     let database = migrated();
     let dsn = format!("{} password={PASSWORD}", database.dsn);
     let builder = Server::builder(BINARY.as_ref()).argument("--log-level").argument("trace");
@@ -143,7 +143,7 @@ async fn the_password_is_nowhere() {
 }
 
 #[tokio::test]
-async fn a_string_that_leads_nowhere_is_refused_without_being_quoted() {
+async fn invalid_dsn_error_does_not_contain_password() {
     for dsn in [
         format!("host=127.0.0.1 password=a {PASSWORD}"),
         format!("host=127.0.0.1 password=a {PASSWORD}=b"),
@@ -165,7 +165,7 @@ async fn a_string_that_leads_nowhere_is_refused_without_being_quoted() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_string_is_said() {
+async fn invalid_dsn_error_explains_the_problem() {
     for (dsn, words) in [
         ("host=127.0.0.1 sslmode=maybe", "sslmode: it is disable, prefer, require"),
         ("host=127.0.0.1 sslmode=verify-full sslrootcert=/nowhere/ca.crt", "/nowhere/ca.crt"),
@@ -177,7 +177,7 @@ async fn what_is_wrong_with_a_string_is_said() {
 }
 
 #[tokio::test]
-async fn the_other_string_is_not_quoted_either() {
+async fn invalid_listen_dsn_error_does_not_contain_password() {
     let database = migrated();
     let builder = Server::builder(BINARY.as_ref()).database(&database);
     let refused = builder.environment("IPAM_POSTGRES_LISTEN_DSN", format!("password=a {PASSWORD}=b")).try_start().await;
@@ -186,7 +186,7 @@ async fn the_other_string_is_not_quoted_either() {
 }
 
 #[tokio::test]
-async fn a_server_does_with_few_connections() {
+async fn server_works_with_two_postgres_connections() {
     let database = migrated();
     let builder = Server::builder(BINARY.as_ref()).database(&database).argument("--postgres-connections").argument("2");
     let front = ServerFixture::to(builder.start().await);
@@ -200,7 +200,7 @@ async fn a_server_does_with_few_connections() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_is_no_other_store() {
+async fn empty_postgres_dsn_does_not_fall_back_to_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
     let mut serve = ipam(&["serve", "--secure-port", "0", "--data-dir"]);

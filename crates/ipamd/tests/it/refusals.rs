@@ -27,7 +27,7 @@ async fn by_every_way(front: &ServerFixture, collection: &str, object: Value) ->
 }
 
 #[tokio::test]
-async fn refused_create_is_never_a_conflict() {
+async fn rejected_create_is_422_and_never_409() {
     let front = ServerFixture::open().await;
     front.pool(pool("corp").cidr("10.0.0.0/8")).await;
     front.pool(pool("lan").parent("corp").cidr("10.1.0.0/16")).await;
@@ -84,7 +84,7 @@ async fn refused_create_is_never_a_conflict() {
 }
 
 #[tokio::test]
-async fn several_holders_are_named_in_the_order_of_their_blocks() {
+async fn holders_of_requested_block_are_named_in_block_order() {
     let front = ServerFixture::open().await;
     front.pool(pool("root").cidr("10.0.0.0/16")).await;
     front.namespace("web").await;
@@ -115,7 +115,7 @@ async fn allow(front: &ServerFixture, collection: &str, role: &str) {
 }
 
 #[tokio::test]
-async fn holder_is_named_to_callers_who_may_get_it() {
+async fn holder_is_named_only_to_callers_who_may_get_it() {
     let front = ServerFixture::with_pool().await;
     front.namespace("vault").await;
     front.claim_in("vault", claim("secret").pool("root").address("10.0.0.7")).await;
@@ -146,7 +146,7 @@ async fn holder_is_named_to_callers_who_may_get_it() {
 }
 
 #[tokio::test]
-async fn bounds_that_cannot_be_are_not_named() {
+async fn impossible_prefix_length_bounds_are_not_reported() {
     let front = ServerFixture::open().await;
     front.pool(pool("address").cidr("10.0.0.1/32")).await;
     front.pool(pool("whole").cidr("10.1.0.0/24").bounds(24, 24)).await;
@@ -185,7 +185,7 @@ async fn bounds_that_cannot_be_are_not_named() {
 }
 
 #[tokio::test]
-async fn bounds_that_are_one_length_are_said_as_one() {
+async fn equal_bounds_are_reported_as_one_length() {
     let front = ServerFixture::open().await;
     front.pool(pool("equal").cidr("10.0.0.0/16").bounds(28, 28)).await;
     let status = front.refused_claim(claim("a").pool("equal").length(29)).await;

@@ -118,7 +118,7 @@ macro_rules! records {
         })*
 
         #[test]
-        fn every_record_is_replayed() {
+        fn every_request_recording_has_a_test() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/requests");
             let mut there: Vec<_> =
                 fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

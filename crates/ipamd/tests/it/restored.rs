@@ -23,7 +23,7 @@ fn assert_warned(answer: &Answer, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn claim_that_gets_another_block_than_its_backup_says_is_warned_of() {
+async fn restored_claim_with_another_block_warns() {
     let front = ServerFixture::with_pool().await;
     let first = backed_up(&body(&front.post(CLAIMS, claim("first").pool("root").length(24)).await, 201));
     let second = backed_up(&body(&front.post(CLAIMS, claim("second").pool("root").length(24)).await, 201));
@@ -45,7 +45,7 @@ async fn claim_that_gets_another_block_than_its_backup_says_is_warned_of() {
 }
 
 #[tokio::test]
-async fn claim_that_gets_the_block_of_its_backup_is_not_warned_of() {
+async fn restored_claim_with_same_block_does_not_warn() {
     let front = ServerFixture::open().await;
     front.pool(pool("six").cidr("2001:db8::/32")).await;
     let mut saved = backed_up(&body(&front.post(CLAIMS, claim("a").pool("six").length(48)).await, 201));
@@ -65,7 +65,7 @@ async fn claim_that_gets_the_block_of_its_backup_is_not_warned_of() {
 }
 
 #[tokio::test]
-async fn child_pool_that_gets_another_block_than_its_backup_says_is_warned_of() {
+async fn restored_child_pool_with_another_block_warns() {
     let front = ServerFixture::with_pool().await;
     let saved = backed_up(&body(&front.post(POOLS, pool("child").parent("root").length(24)).await, 201));
     front.delete_pool("child").await;
@@ -79,7 +79,7 @@ async fn child_pool_that_gets_another_block_than_its_backup_says_is_warned_of() 
 }
 
 #[tokio::test]
-async fn status_of_a_body_that_names_no_block_is_quoted_by_its_beginning() {
+async fn warning_truncates_malformed_status_block() {
     let front = ServerFixture::with_pool().await;
     let mut object: Value = claim("a").pool("root").length(24).into();
     object["status"] = json!({ "allocatedCIDR": "x".repeat(100_000) });

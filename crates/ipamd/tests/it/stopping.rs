@@ -120,7 +120,7 @@ async fn until_not_ready(front: &ServerFixture) {
 }
 
 #[tokio::test]
-async fn sigterm_ends_a_server_that_is_still_starting() {
+async fn sigterm_stops_a_starting_server() {
     let database = migrated();
     let holder = connect(&database).await;
     holder.batch_execute("BEGIN; SELECT FROM commit_lock FOR UPDATE").await.unwrap();
@@ -135,7 +135,7 @@ async fn sigterm_ends_a_server_that_is_still_starting() {
 }
 
 #[tokio::test]
-async fn second_signal_ends_the_server_at_once() {
+async fn second_signal_stops_the_server_at_once() {
     let mut front = ServerFixture::to(with_delay("1h").start().await);
     front.server.ask_to_end();
     until_not_ready(&front).await;
@@ -145,7 +145,7 @@ async fn second_signal_ends_the_server_at_once() {
 }
 
 #[tokio::test]
-async fn fault_of_the_committer_during_the_delay_ends_the_server() {
+async fn fatal_commit_error_during_shutdown_delay_stops_server() {
     let database = migrated();
     let mut front = ServerFixture::to(with_delay("1h").database(&database).start().await);
     front.pool(pool("root").cidr("10.0.0.0/16")).await;

@@ -134,7 +134,7 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_before() {
+async fn online_backup_contains_every_earlier_acknowledged_write() {
     let directory = tempfile::tempdir().unwrap();
     let (data, backup) = (directory.path().join("data"), directory.path().join("backup.db"));
     let mut front = serve(&data).await;
@@ -186,7 +186,7 @@ async fn backup_of_a_running_server_is_restored_with_all_that_was_acknowledged_b
 }
 
 #[tokio::test]
-async fn backup_without_a_server_is_made_by_the_command() {
+async fn offline_backup_is_written_by_the_command() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     let words = ["store", "backup", "--data-dir", path(&data), "here.db"];
@@ -202,7 +202,7 @@ async fn backup_without_a_server_is_made_by_the_command() {
 }
 
 #[tokio::test]
-async fn relative_name_of_a_backup_is_the_callers() {
+async fn relative_backup_path_is_relative_to_the_caller() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let front = serve(&data).await;
@@ -215,7 +215,7 @@ async fn relative_name_of_a_backup_is_the_callers() {
 }
 
 #[tokio::test]
-async fn socket_is_its_owners_alone_and_a_dead_servers_is_replaced() {
+async fn admin_socket_is_private_and_stale_socket_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     // Longer than the path of a Unix socket may be.
     let data = directory.path().join("d".repeat(120));
@@ -233,7 +233,7 @@ async fn socket_is_its_owners_alone_and_a_dead_servers_is_replaced() {
 }
 
 #[tokio::test]
-async fn backup_of_postgresql_is_left_to_its_own_tools() {
+async fn postgres_backup_is_rejected_with_pointer_to_its_tools() {
     let shown = refuse(&["store", "backup", "--postgres-dsn", "host=nowhere", "backup.db"]);
     for words in ["pg_basebackup", "pg_dump", "docs/operating/postgres.md"] {
         assert!(shown.contains(words), "{shown}");
@@ -246,7 +246,7 @@ async fn backup_of_postgresql_is_left_to_its_own_tools() {
 }
 
 #[tokio::test]
-async fn database_that_does_not_answer_has_its_own_exit_code() {
+async fn unreachable_database_exits_with_code_8() {
     let output =
         ipam(&["store", "migrate", "status", "--postgres-dsn", "host=127.0.0.1 port=1 user=u dbname=d"]).output();
     let output = output.unwrap();
@@ -254,7 +254,7 @@ async fn database_that_does_not_answer_has_its_own_exit_code() {
 }
 
 #[tokio::test]
-async fn store_of_a_running_server_is_not_checked() {
+async fn check_rejects_store_of_running_server() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let _front = serve(&data).await;
@@ -263,7 +263,7 @@ async fn store_of_a_running_server_is_not_checked() {
 }
 
 #[tokio::test]
-async fn stores_with_a_past_pass_the_check_wherever_they_are() {
+async fn check_passes_on_used_sqlite_and_postgres_stores() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     let shown = run(&["store", "check", "--data-dir", path(&data)]);
@@ -289,7 +289,7 @@ async fn stores_with_a_past_pass_the_check_wherever_they_are() {
 }
 
 #[tokio::test]
-async fn backup_is_exported_as_the_store_is() {
+async fn export_of_backup_equals_export_of_store() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     let backup = directory.path().join("backup.db");
@@ -346,7 +346,7 @@ fn copy(data: &Path, directory: &TempDir, name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn every_planted_fault_is_found_by_its_check() {
+async fn every_injected_inconsistency_is_found_by_its_check() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     for (check, what, change) in PLANTED {
@@ -366,7 +366,7 @@ async fn every_planted_fault_is_found_by_its_check() {
 }
 
 #[tokio::test]
-async fn length_outside_later_bounds_is_a_note_and_no_fault() {
+async fn length_outside_changed_bounds_is_a_note() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     plant(&data, "ippools/eu", |object| object["spec"]["allocation"]["maxPrefixLength"] = json!(22)).await;
@@ -375,7 +375,7 @@ async fn length_outside_later_bounds_is_a_note_and_no_fault() {
 }
 
 #[tokio::test]
-async fn damaged_files_are_told_and_never_panic() {
+async fn check_of_damaged_file_reports_and_never_panics() {
     let directory = tempfile::tempdir().unwrap();
     let data = ended(&directory).await;
     let backup = directory.path().join("backup.db");
@@ -413,7 +413,7 @@ async fn damaged_files_are_told_and_never_panic() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_backups_are_refused() {
+async fn check_rejects_files_that_are_not_backups() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     for contents in [&b""[..], b"no database", &[0; 8192]] {
@@ -426,7 +426,7 @@ async fn files_that_are_no_backups_are_refused() {
 }
 
 #[test]
-fn commands_on_stores_have_no_other_names() {
+fn store_commands_have_no_top_level_aliases() {
     for old in ["export", "import", "migrate", "bump-revision", "backup"] {
         let output = ipam(&[old]).output().unwrap();
         assert!(

@@ -47,7 +47,7 @@ fn cell<'a>(table: &'a Value, row: usize, column: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn pools_have_the_columns_of_the_contract() {
+async fn pool_table_has_documented_columns() {
     let front = populated().await;
     let table = table(&front, POOLS).await;
     let (daily, wide) = columns(&table);
@@ -64,7 +64,7 @@ async fn pools_have_the_columns_of_the_contract() {
 }
 
 #[tokio::test]
-async fn claims_and_allocations_have_theirs() {
+async fn claim_and_allocation_tables_have_documented_columns() {
     let front = populated().await;
     let claims = table(&front, CLAIMS).await;
     let (daily, wide) = columns(&claims);
@@ -95,7 +95,7 @@ async fn claims_and_allocations_have_theirs() {
 }
 
 #[tokio::test]
-async fn retained_allocation_shows_whose_it_was() {
+async fn retained_allocation_row_names_former_claim() {
     let front = populated().await;
     front.claim(claim("kept").pool("root").length(24).retain()).await;
     front.delete_claim("a").await;
@@ -105,7 +105,7 @@ async fn retained_allocation_shows_whose_it_was() {
 }
 
 #[tokio::test]
-async fn rows_carry_as_much_as_is_asked() {
+async fn table_rows_honor_include_object() {
     let front = populated().await;
     let plain = table(&front, CLAIMS).await;
     let list = body(&front.get(CLAIMS).await, 200);
@@ -122,7 +122,7 @@ async fn rows_carry_as_much_as_is_asked() {
 }
 
 #[tokio::test]
-async fn one_object_and_an_empty_list_are_tables_too() {
+async fn single_objects_and_empty_lists_can_be_tables() {
     let front = populated().await;
     let one = table(&front, &format!("{POOLS}/root")).await;
     assert_eq!((one["rows"].as_array().unwrap().len(), cell(&one, 0, "Name")), (1, &json!("root")));
@@ -133,12 +133,12 @@ async fn one_object_and_an_empty_list_are_tables_too() {
     assert!(!text(&page, "/metadata/continue").is_empty());
     let beta = front.get_as(POOLS, "application/json;as=Table;v=v1beta1;g=meta.k8s.io").await;
     assert_eq!(text(&body(&beta, 200), "/apiVersion"), "meta.k8s.io/v1beta1");
-    let missing = front.get_as(&format!("{POOLS}/nobody"), TABLE).await;
+    let missing = front.get_as(&format!("{POOLS}/missing"), TABLE).await;
     assert_eq!(failure(&missing).code, 404, "an error stays a Status");
 }
 
 #[tokio::test]
-async fn an_exhausted_pool_shows_no_largest_block() {
+async fn exhausted_pool_row_has_no_largest_free() {
     let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/32")).await;
     front.claim(claim("a").pool("tiny").length(32)).await;
@@ -149,7 +149,7 @@ async fn an_exhausted_pool_shows_no_largest_block() {
 }
 
 #[tokio::test]
-async fn metadata_alone_can_be_had() {
+async fn partial_object_metadata_is_served() {
     let front = populated().await;
     let path = format!("{POOLS}/root");
     let whole = body(&front.get(&path).await, 200);

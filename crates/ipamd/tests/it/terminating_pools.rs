@@ -19,7 +19,7 @@ async fn with_terminating_pool() -> ServerFixture {
 }
 
 #[tokio::test]
-async fn terminating_pool_shows_it() {
+async fn terminating_pool_status_is_pending() {
     let front = with_terminating_pool().await;
     let shown = body(&front.get(&format!("{POOLS}/going")).await, 200);
     let status = &shown["status"];
@@ -41,7 +41,7 @@ async fn terminating_pool_shows_it() {
 }
 
 #[tokio::test]
-async fn terminating_pool_serves_nothing_and_the_refusal_says_why() {
+async fn claims_on_terminating_pool_are_rejected_with_reason() {
     let front = with_terminating_pool().await;
     let words = ["\"going\"", "is being deleted"];
     for query in ["", "?dryRun=All"] {

@@ -25,7 +25,7 @@ async fn now(front: &ServerFixture) -> u64 {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_from_a_list() {
+async fn watch_continues_from_list_revision() {
     let front = ServerFixture::with_pool().await;
     claim_named(&front, "before").await;
     let from = now(&front).await;
@@ -47,7 +47,7 @@ async fn a_watch_goes_on_from_a_list() {
 }
 
 #[tokio::test]
-async fn a_watch_of_the_past_is_replayed() {
+async fn watch_from_old_revision_replays_events() {
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     for name in ["a", "b", "c"] {
@@ -66,7 +66,7 @@ async fn a_watch_of_the_past_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_watch_from_nowhere_begins_with_what_is_there() {
+async fn watch_without_revision_starts_with_existing_objects() {
     let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     claim_named(&front, "b").await;
@@ -90,7 +90,7 @@ async fn a_watch_from_nowhere_begins_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_watch_list_ends_its_beginning_with_a_bookmark() {
+async fn watch_list_sends_initial_events_end_bookmark() {
     let front = ServerFixture::with_pool().await;
     let mut empty = front.watch(&format!("{CLAIMS}?{WATCH_LIST}")).await;
     assert_is_end_of_beginning(&empty.next().await, now(&front).await);
@@ -114,7 +114,7 @@ fn assert_is_end_of_beginning(event: &Value, at_least: u64) {
 }
 
 #[tokio::test]
-async fn initial_events_have_rules() {
+async fn send_initial_events_parameters_are_validated() {
     let front = ServerFixture::with_pool().await;
     for (query, cause) in [
         ("sendInitialEvents=true", "FieldValueForbidden"),
@@ -136,7 +136,7 @@ async fn initial_events_have_rules() {
 }
 
 #[tokio::test]
-async fn a_bookmark_comes_before_the_end() {
+async fn watch_sends_bookmark_before_timeout() {
     let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     let from = now(&front).await;
@@ -157,7 +157,7 @@ async fn a_bookmark_comes_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
+async fn watch_without_bookmarks_times_out_without_events() {
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let started = std::time::Instant::now();
@@ -167,7 +167,7 @@ async fn a_watch_without_bookmarks_gets_none_and_ends_cleanly() {
 }
 
 #[tokio::test]
-async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
+async fn object_leaving_label_selector_is_deleted_with_old_content() {
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let by_label = format!("{CLAIMS}?watch=true&resourceVersion={from}&labelSelector=colour%3Dred");
@@ -191,7 +191,7 @@ async fn what_leaves_a_selector_is_deleted_with_its_old_content() {
 }
 
 #[tokio::test]
-async fn what_leaves_a_field_selector_is_deleted_too() {
+async fn object_leaving_field_selector_is_deleted() {
     let front = ServerFixture::open().await;
     front.pool(pool("tiny").cidr("192.0.2.0/32")).await;
     let from = now(&front).await;
@@ -206,7 +206,7 @@ async fn what_leaves_a_field_selector_is_deleted_too() {
 }
 
 #[tokio::test]
-async fn a_watch_from_the_future_waits_for_it() {
+async fn watch_from_future_revision_waits_for_it() {
     let front = ServerFixture::with_pool().await;
     let future = now(&front).await + 2;
     let mut watch = front.watch(&format!("{CLAIMS}?watch=true&resourceVersion={future}&timeoutSeconds=20")).await;
@@ -228,7 +228,7 @@ async fn a_watch_from_the_future_waits_for_it() {
 }
 
 #[tokio::test]
-async fn bad_watch_parameters_are_ordinary_errors() {
+async fn invalid_watch_parameters_are_bad_request() {
     let front = ServerFixture::with_pool().await;
     for query in ["resourceVersion=abc", "labelSelector=a%20b", "fieldSelector=spec.x%3Dy", "timeoutSeconds=x"] {
         let status = failure(&front.get(&format!("{CLAIMS}?watch=true&{query}")).await);
@@ -237,7 +237,7 @@ async fn bad_watch_parameters_are_ordinary_errors() {
 }
 
 #[tokio::test]
-async fn a_watch_can_be_of_tables() {
+async fn watch_serves_tables() {
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -259,7 +259,7 @@ async fn a_watch_can_be_of_tables() {
 }
 
 #[tokio::test]
-async fn a_watch_can_be_of_metadata() {
+async fn watch_serves_partial_metadata() {
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -271,7 +271,7 @@ async fn a_watch_can_be_of_metadata() {
 }
 
 #[tokio::test]
-async fn watchers_of_kube_follow_both_ways() {
+async fn kube_rs_watcher_works_with_list_and_streaming_list() {
     let front = ServerFixture::with_pool().await;
     claim_named(&front, "a").await;
     for config in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
@@ -286,7 +286,7 @@ async fn watchers_of_kube_follow_both_ways() {
 }
 
 #[tokio::test]
-async fn the_old_watch_paths_are_watches() {
+async fn deprecated_watch_paths_are_served() {
     let front = ServerFixture::with_pool().await;
     let api = crate::support::API;
     let answer = front.send(Method::GET, &format!("{api}/watch/ippools?timeoutSeconds=1"), &[], "").await;
@@ -297,7 +297,7 @@ async fn the_old_watch_paths_are_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_watches_tell_the_same_story() {
+async fn concurrent_watches_get_identical_events() {
     const WATCHES: usize = 40;
     let front = ServerFixture::with_pool().await;
     let from = now(&front).await;

@@ -32,7 +32,7 @@ async fn beginning(front: &ServerFixture, path: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_kind_is_watched_by_websocket() {
+async fn every_kind_can_be_watched_over_websocket() {
     let front = ServerFixture::with_pool().await;
     front.claim(claim("a").pool("root").length(28)).await;
     let mut begun_with_an_object = Vec::new();

@@ -42,37 +42,37 @@ const TIME_TO_COMPARE_MIN: Duration = Duration::from_millis(400);
 const CLAIMS_MIN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metadata_costs_no_more_than_it_may() {
+async fn worst_metadata_stays_within_cost_limits() {
     Range::open().await.try_all(bodies::METADATA).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn managed_fields_cost_no_more_than_they_may() {
+async fn worst_managed_fields_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::MANAGED).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trees_cost_no_more_than_they_may() {
+async fn worst_json_and_yaml_trees_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::TREES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn config_maps_cost_no_more_than_they_may() {
+async fn worst_config_maps_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::CONFIG_MAPS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn patches_cost_no_more_than_they_may() {
+async fn worst_patches_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::PATCHES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn roles_and_kinds_of_addresses_cost_no_more_than_they_may() {
+async fn worst_roles_claims_and_pools_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::KINDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deletes_and_heads_cost_no_more_than_they_may() {
+async fn worst_deletes_and_headers_stay_within_cost_limits() {
     Range::open().await.try_all(bodies::OTHERS).await;
 }
 
@@ -245,7 +245,7 @@ async fn bind_everywhere(front: &ServerFixture, user: &str) {
 }
 
 #[tokio::test]
-async fn lists_have_limits_that_are_told() {
+async fn over_long_lists_are_rejected_with_limit() {
     let front = ServerFixture::with_pool().await;
     let texts = |count: usize| -> Value { (0..count).map(|n| format!("x/f{n}")).collect() };
     let map = |count: usize| -> Value {
@@ -325,7 +325,7 @@ fn refuses_too_many(answer: &Answer, field: &str, limit: usize) {
 }
 
 #[tokio::test]
-async fn a_role_multiplies_out_to_a_bounded_product() {
+async fn role_rule_products_are_bounded() {
     let front = ServerFixture::open().await;
     bind(&front, ADMIN, "admin").await;
     let many = |count: usize| -> Vec<String> { (0..count).map(|n| format!("n{n}")).collect() };
@@ -349,7 +349,7 @@ async fn a_role_multiplies_out_to_a_bounded_product() {
 }
 
 #[tokio::test]
-async fn one_refusal_says_once_what_many_owners_do_wrong() {
+async fn many_invalid_owners_cause_one_short_error() {
     let front = ServerFixture::open().await;
     let owner =
         |n: usize| json!({"apiVersion": "v1", "kind": "K", "name": "n", "uid": n.to_string(), "controller": true});
@@ -363,7 +363,7 @@ async fn one_refusal_says_once_what_many_owners_do_wrong() {
 
 /// Checks lists and maps of objects in the OpenAPI documents. Schemas that only occur in responses are skipped.
 #[tokio::test]
-async fn every_list_of_every_kind_is_described_with_its_limit() {
+async fn every_list_schema_has_a_limit() {
     let front = ServerFixture::open().await;
     let (mut counted, mut unlimited) = (0, Vec::new());
     for version in ["api/v1", "apis/ipam.miloapis.com/v1alpha1", "apis/rbac.authorization.k8s.io/v1"] {

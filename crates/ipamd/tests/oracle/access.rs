@@ -15,7 +15,7 @@ use apimachinery::{
 use serde_json::{Value, json};
 
 pub use self::{draw::Draw, settle::Settler};
-use crate::{compared_kind::ComparedKind, generate::JSON, kinds, request::Guise};
+use crate::{compared_kind::ComparedKind, generate::JSON, kinds, request::ImpersonatedUser};
 
 /// Roles and bindings.
 pub struct Access;
@@ -27,12 +27,12 @@ const ROLE_BINDINGS: &str = "rolebindings";
 const NAMESPACES: [&str; 2] = ["default", "attic"];
 
 /// Users whose only permissions come from the generated roles and bindings, and one with all permissions.
-const GUISES: [Guise; 5] = [
-    Guise { user: "jane", groups: &["team"] },
-    Guise { user: "joe", groups: &[] },
-    Guise { user: "jim", groups: &["team", "ops"] },
-    Guise { user: "system:serviceaccount:default:robot", groups: &[] },
-    Guise { user: "root", groups: &["system:masters"] },
+const IMPERSONATED_USERS: [ImpersonatedUser; 5] = [
+    ImpersonatedUser { user: "jane", groups: &["team"] },
+    ImpersonatedUser { user: "joe", groups: &[] },
+    ImpersonatedUser { user: "jim", groups: &["team", "ops"] },
+    ImpersonatedUser { user: "system:serviceaccount:default:robot", groups: &[] },
+    ImpersonatedUser { user: "root", groups: &["system:masters"] },
 ];
 
 static RESOURCES: LazyLock<[Resource; 4]> = LazyLock::new(|| {

@@ -84,7 +84,7 @@ impl Generator {
             content_type: None,
             accept: None,
             user_agent: self.rng.one(&AGENTS),
-            guise: None,
+            impersonated: None,
             body: Body::Empty,
         }
     }

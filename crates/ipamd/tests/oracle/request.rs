@@ -44,14 +44,14 @@ pub struct Request {
     /// The `User-Agent` header.
     pub user_agent: &'static str,
     /// The user that the administrator impersonates, if any.
-    pub guise: Option<Guise>,
+    pub impersonated: Option<ImpersonatedUser>,
     /// The body.
     pub body: Body,
 }
 
 /// An impersonated user.
 #[derive(Clone, Copy, Debug)]
-pub struct Guise {
+pub struct ImpersonatedUser {
     /// The name.
     pub user: &'static str,
     /// The groups.
@@ -118,9 +118,10 @@ impl Request {
         if let Some(accept) = self.accept {
             request = request.header("accept", accept);
         }
-        if let Some(guise) = self.guise {
-            request = request.header("impersonate-user", guise.user);
-            request = guise.groups.iter().fold(request, |request, group| request.header("impersonate-group", *group));
+        if let Some(impersonated) = self.impersonated {
+            request = request.header("impersonate-user", impersonated.user);
+            request =
+                impersonated.groups.iter().fold(request, |request, group| request.header("impersonate-group", *group));
         }
         let body = match &self.body {
             Body::Empty => String::new(),
@@ -163,7 +164,7 @@ impl fmt::Display for Request {
             write!(f, "  [accept {accept}]")?;
         }
         write!(f, "  [by {}]", self.user_agent)?;
-        if let Some(Guise { user, groups }) = self.guise {
+        if let Some(ImpersonatedUser { user, groups }) = self.impersonated {
             write!(f, "  [as {user} of {groups:?}]")?;
         }
         match &self.body {

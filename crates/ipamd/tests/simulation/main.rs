@@ -16,41 +16,41 @@ use self::{
 const SEEDS: u64 = 100;
 
 #[test]
-fn replicas_give_out_every_block_once_whatever_is_lost_or_hangs() {
+fn replicas_allocate_every_block_once_despite_faults() {
     let all = run_all::<Pools>(0..SEEDS, FaultModel::Network);
     assert!(all.made > 1_000 && all.unknown > 100 && all.refused > 1_000, "too few events: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
-fn server_gives_out_every_block_once_whatever_its_disk_does() {
+fn server_allocates_every_block_once_despite_disk_faults() {
     let all = run_all::<Pools>(0..SEEDS, FaultModel::Disk);
     assert!(all.made > 1_000 && all.unavailable > 100 && all.refused > 1_000, "too few events: {all:?}");
     assert!(all.hangs > 100 && all.timed_out > 10 && all.noticed > 100 && all.tried > 100, "too few hangs: {all:?}");
 }
 
 #[test]
-fn world_that_overlooks_blocks_of_others_is_found() {
+fn allocator_that_ignores_foreign_blocks_is_detected() {
     let bug = InjectedBug::Overlook { prefix: "ipallocations/", field: "/status/allocatedCIDR" };
     let found = find::<Pools>(0..20, FaultModel::Network, bug, "overlaps");
     println!("{}", found.expect("replicas that do not see the blocks of others must be found to allocate them again"));
 }
 
 #[test]
-fn deciding_before_catching_up_is_found() {
+fn deciding_before_catching_up_is_detected() {
     let found = find::<Pools>(0..20, FaultModel::Network, InjectedBug::DecideBeforeCatchingUp, "overlaps");
     println!("{}", found.expect("replicas that do not catch up must be found to allocate blocks again"));
 }
 
 #[test]
-fn denying_a_commit_that_hung_is_found() {
+fn denying_a_commit_that_hung_is_detected() {
     let about = "nothing was to be written, and it is in the log";
     let found = find::<Pools>(0..20, FaultModel::Network, InjectedBug::DenyCommitsThatHung, about);
     println!("{}", found.expect("a false answer that nothing was written must be found"));
 }
 
 #[test]
-fn seed_that_is_run_again_does_the_same_again() {
+fn same_seed_gives_the_same_run() {
     for fault_model in [FaultModel::Network, FaultModel::Disk] {
         let one = run::<Pools>(7, fault_model, InjectedBug::Nothing).unwrap();
         assert_eq!(one, run::<Pools>(7, fault_model, InjectedBug::Nothing).unwrap());

@@ -12,7 +12,7 @@ fn fault(dsn: &str) -> String {
 }
 
 #[test]
-fn modes_are_those_of_libpq() {
+fn sslmode_is_interpreted_as_in_libpq() {
     let file = || Some(Roots::File("/ca".into()));
     for (said, mode, verify, roots) in [
         ("", SslMode::Prefer, Verify::None, None),
@@ -39,7 +39,7 @@ fn modes_are_those_of_libpq() {
 }
 
 #[test]
-fn what_tls_is_about_is_taken_out_and_the_rest_stays() {
+fn tls_parameters_are_extracted_and_others_kept() {
     for dsn in [
         "host=db password='se\\'cr \\\\et' sslcert='/my files/c' user = me sslkey=/my\\ files/k sslmode='require' port=5",
         "postgres://me:se'cr%20%5Cet@db:5/?sslcert=/my%20files/c&ssl%6bey=%2Fmy%20files/k&sslmode=require",
@@ -54,7 +54,7 @@ fn what_tls_is_about_is_taken_out_and_the_rest_stays() {
 }
 
 #[test]
-fn a_question_mark_in_a_password_begins_no_query() {
+fn question_mark_in_password_is_not_a_query() {
     let (config, _) = parse("postgres://me:a?sslmode=x@db/ipam?sslmode=disable&options=-c%20a=b@c").unwrap();
     assert_eq!(config.get_password(), Some(&b"a?sslmode=x"[..]));
     assert_eq!((config.get_ssl_mode(), config.get_options()), (SslMode::Disable, Some("-c a=b@c")));
@@ -64,7 +64,7 @@ fn a_question_mark_in_a_password_begins_no_query() {
 }
 
 #[test]
-fn a_socket_is_never_encrypted() {
+fn unix_socket_is_never_encrypted() {
     for dsn in ["host=/run sslmode=verify-full", "postgres:///x?host=/run&sslmode=require"] {
         assert_eq!(parse(dsn).unwrap().0.get_ssl_mode(), SslMode::Disable, "{dsn}");
     }
@@ -72,7 +72,7 @@ fn a_socket_is_never_encrypted() {
 }
 
 #[test]
-fn faults_name_the_parameter_and_show_no_password() {
+fn errors_name_the_parameter_but_no_password() {
     for (said, named) in [
         ("sslmode=secret", "sslmode: "),
         ("sslmode=verify-ca", "sslrootcert: "),
@@ -105,14 +105,14 @@ fn faults_name_the_parameter_and_show_no_password() {
 }
 
 #[test]
-fn an_empty_value_is_none() {
+fn empty_values_count_as_absent() {
     let none = Encryption { verify: Verify::None, roots: None, identity: None };
     assert_eq!(encryption("host=db sslrootcert='' sslcert=''  sslkey=''"), none);
     assert_eq!(encryption("postgres://db/?sslrootcert=&sslcert=&sslkey="), none);
 }
 
 #[test]
-fn dead_peers_are_noticed_unless_the_string_says_otherwise() {
+fn timeout_and_keepalive_defaults_can_be_overridden() {
     let of = |said: &str| {
         let (config, _) = parse(&format!("host=db user=me {said}")).unwrap();
         (

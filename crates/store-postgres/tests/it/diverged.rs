@@ -71,7 +71,7 @@ async fn assert_diverged(store: &PostgresStore, known: Revision, words: &str) {
 }
 
 #[tokio::test]
-async fn log_that_lost_commits_is_recognized() {
+async fn log_that_lost_commits_is_diverged() {
     let database = Cluster::shared().database();
     let writer = open_in(&database).await;
     for name in ["a", "b", "c"] {
@@ -98,7 +98,7 @@ async fn log_that_lost_commits_is_recognized() {
 
 /// The horizon stores what is needed to recognize the log when its last row has been compacted.
 #[tokio::test]
-async fn log_is_recognized_after_compaction() {
+async fn log_is_not_diverged_after_compaction() {
     let store = open_in(&Cluster::shared().database()).await;
     commit(&store, vec![create("a", "1"), create("b", "1")]).await.unwrap();
     let deletion = store::Write { expected: Some(Revision(1)), value: None, ..create("a", "") };
@@ -114,7 +114,7 @@ async fn log_is_recognized_after_compaction() {
 
 /// The store that advances the revisions continues; other stores fail.
 #[tokio::test]
-async fn revisions_that_were_moved_are_recognized() {
+async fn advanced_revisions_are_diverged_for_other_stores() {
     let database = Cluster::shared().database();
     let (mover, other) = (open_in(&database).await, open_in(&database).await);
     commit(&mover, vec![create("a", "1")]).await.unwrap();

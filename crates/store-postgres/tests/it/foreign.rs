@@ -25,7 +25,7 @@ fn pages_read_for_the_head(database: &Database) -> u64 {
 }
 
 #[tokio::test]
-async fn commits_beside_an_open_transaction_are_seen_and_leave_no_dead_versions() {
+async fn commits_beside_an_open_transaction_leave_no_dead_head_rows() {
     let database = Cluster::shared().database();
     let (one, other) = (open_in(&database).await, open_in(&database).await);
     commit(&one, vec![create("before", "1")]).await.unwrap();
@@ -52,7 +52,7 @@ async fn commits_beside_an_open_transaction_are_seen_and_leave_no_dead_versions(
 
 /// Each of the many transactions of a compaction stores its progress. A commit must not read all of those rows.
 #[tokio::test]
-async fn compaction_leaves_nothing_that_every_commit_reads() {
+async fn compaction_does_not_increase_pages_read_per_commit() {
     // So many that the rows that say so would fill more pages than the head may cost.
     const CHUNKS: u64 = 1_500;
     let database = Cluster::shared().database();

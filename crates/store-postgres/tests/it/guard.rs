@@ -33,7 +33,7 @@ async fn spans(client: &Client) -> Vec<(u128, u128)> {
 }
 
 #[tokio::test]
-async fn no_insert_overlaps() {
+async fn overlapping_inserts_and_updates_are_rejected() {
     let (_, client) = with_span().await;
     for (first, last) in [(16, 31), (16, 16), (31, 31), (20, 21), (0, 16), (31, 40), (0, 99), (0, u128::MAX), (99, 98)]
     {
@@ -55,7 +55,7 @@ async fn no_insert_overlaps() {
 
 /// Neither transaction sees the other's row, and each one alone overlaps nothing.
 #[tokio::test]
-async fn two_transactions_at_once_do_not_overlap() {
+async fn concurrent_overlapping_transactions_are_serialized() {
     let (dsn, one) = with_span().await;
     // A separate connection, because pg_stat_activity does not change within a transaction.
     let (two, observer) = (raw(&dsn).await, raw(&dsn).await);
@@ -74,7 +74,7 @@ async fn two_transactions_at_once_do_not_overlap() {
 }
 
 #[tokio::test]
-async fn an_isolation_that_sees_less_is_refused() {
+async fn higher_isolation_levels_are_rejected() {
     let (_, client) = with_span().await;
     for level in ["REPEATABLE READ", "SERIALIZABLE"] {
         client.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
@@ -84,7 +84,7 @@ async fn an_isolation_that_sees_less_is_refused() {
 }
 
 #[tokio::test]
-async fn numbers_are_sixteen_bytes_in_order() {
+async fn malformed_numbers_are_rejected() {
     let (_, client) = with_span().await;
     for (first, last) in [("'\\x00'", "'\\x01'"), ("NULL", "NULL"), ("''", "''")] {
         let sql = format!("INSERT INTO span VALUES ('s', {first}, {last}, 'raw')");
@@ -94,7 +94,7 @@ async fn numbers_are_sixteen_bytes_in_order() {
 
 /// The overlap check uses its own tables, even if the session's `search_path` has tables with the same names first.
 #[tokio::test]
-async fn tables_of_another_schema_do_not_stand_in_for_the_guarded_ones() {
+async fn search_path_does_not_change_the_checked_tables() {
     let (dsn, client) = with_span().await;
     let (twins, locker) = (raw(&dsn).await, raw(&dsn).await);
     let twin =

@@ -47,7 +47,7 @@ const CALLS: [(&str, Call); 12] = [
 ];
 
 #[tokio::test]
-async fn every_call_ends_when_the_database_hangs() {
+async fn every_call_times_out_when_the_database_hangs() {
     for hang in [Hang::Both, Hang::Requests, Hang::Answers] {
         let (first, line, database) = open().await;
         commit(&first, vec![create("a", "1")]).await.unwrap();
@@ -73,7 +73,7 @@ async fn every_call_ends_when_the_database_hangs() {
 
 /// Calls on a transaction and on a snapshot that have begun.
 #[tokio::test]
-async fn transaction_that_hangs_ends_and_holds_nobody_up() {
+async fn hanging_transaction_times_out_and_does_not_block_the_next() {
     let (store, line, _) = open().await;
     commit(&store, vec![create("a", "1")]).await.unwrap();
     let key = Key::new("a").unwrap();
@@ -102,7 +102,7 @@ async fn transaction_that_hangs_ends_and_holds_nobody_up() {
 /// The database is available again, but the open connections still hang: one call fails, and the next one gets a new
 /// connection.
 #[tokio::test]
-async fn idle_connections_that_hang_are_not_tried_one_after_the_other() {
+async fn one_timeout_closes_all_idle_connections() {
     let (store, line, _) = open().await;
     let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
     assert!(one.is_ok() && two.is_ok() && three.is_ok());
@@ -115,7 +115,7 @@ async fn idle_connections_that_hang_are_not_tried_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn commit_whose_outcome_cannot_be_found_is_unknown() {
+async fn commit_with_unresolvable_outcome_is_unknown() {
     for hang in [Hang::Both, Hang::Answers] {
         let (store, line, database) = open().await;
         let transaction = store.begin().await.unwrap();
@@ -137,7 +137,7 @@ async fn commit_whose_outcome_cannot_be_found_is_unknown() {
 
 /// The first host accepts connections and does not answer, like a machine that hangs.
 #[tokio::test]
-async fn next_host_is_tried_when_one_does_not_answer() {
+async fn next_host_is_tried_when_one_hangs() {
     let database = Cluster::shared().database();
     drop(open_in(&database).await);
     let line = Proxy::to(database.port).await.unwrap();
@@ -154,7 +154,7 @@ const SETTINGS: &str = "concat_ws(' ', current_setting('lock_timeout'), current_
     current_setting('idle_in_transaction_session_timeout'))";
 
 #[tokio::test]
-async fn every_transaction_limits_its_statements() {
+async fn every_transaction_sets_statement_timeouts() {
     let database = Cluster::shared().database();
     let admin = connect(&database.dsn).unwrap().get().await.unwrap();
     migrate(&connect(&database.dsn).unwrap()).await.unwrap();
@@ -191,7 +191,7 @@ async fn every_transaction_limits_its_statements() {
 
 /// The database waits for the lock, and its timeout ends before the client's.
 #[tokio::test]
-async fn head_that_another_holds_is_not_waited_for_without_end() {
+async fn wait_for_the_head_lock_times_out() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let holder = connect(&database.dsn).unwrap().get().await.unwrap();

@@ -64,7 +64,7 @@ async fn forward(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
 
 /// The answers of begin, append and commit are some hundred bytes; each cut is at another byte.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_is_lost_is_found() {
+async fn lost_answer_of_a_commit_is_resolved() {
     let database = Cluster::shared().database();
     let direct = open_in(&database).await;
     let proxy = Proxy::to(database.port).await;
@@ -98,7 +98,7 @@ async fn a_commit_whose_answer_is_lost_is_found() {
 
 /// Through a pooler, a lost answer is not a closed connection but a protocol error.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_lost_behind_a_pooler_are_looked_for() {
+async fn lost_answer_through_a_pooler_is_resolved() {
     const COMMITS: u32 = 30;
     let cluster = Cluster::shared();
     let database = cluster.database();
@@ -123,7 +123,7 @@ async fn answers_lost_behind_a_pooler_are_looked_for() {
 
 /// A connection that hangs during a commit, before the database receives it and after.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_never_come_are_looked_for() {
+async fn hanging_commit_is_resolved() {
     let database = Cluster::shared().database();
     let direct = open_in(&database).await;
     let line = proxy::Proxy::to(database.port).await.unwrap();
@@ -142,7 +142,7 @@ async fn answers_that_never_come_are_looked_for() {
 
 /// The database may abort a commit because of a conflict; it is then retried.
 #[tokio::test]
-async fn commit_that_gives_way_is_tried_again() {
+async fn serialization_failure_is_retried_up_to_the_limit() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let execute = |statement: &str| Cluster::shared().execute(&database.name, statement);

@@ -4,7 +4,7 @@ use store_postgres::{OpenError, Options, PostgresStore, Status, connect, migrate
 use testkit::postgres::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_make_each_step_once() {
+async fn concurrent_migrations_run_each_step_once() {
     let database = Cluster::shared().database();
     let replicas: Vec<_> = (0..8).map(|_| connect(&database.dsn).unwrap()).collect();
     let known = status(&replicas[0]).await.unwrap().known;
@@ -23,7 +23,7 @@ async fn many_at_once_make_each_step_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_current_is_not_opened() {
+async fn database_with_other_schema_version_is_not_opened() {
     let database = Cluster::shared().database();
     let empty = PostgresStore::open(&Options::new(&database.dsn)).await.err().unwrap();
     assert!(matches!(empty, OpenError::Older { found: 0, .. }) && empty.to_string().contains("ipam store migrate up"));
@@ -36,11 +36,11 @@ async fn what_is_not_current_is_not_opened() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_said() {
+async fn invalid_dsn_and_unreachable_server_are_errors() {
     let nonsense = PostgresStore::open(&Options::new("postgres//nowhere")).await.err().unwrap();
     assert!(matches!(nonsense, OpenError::Dsn(_)), "{nonsense}");
-    let nobody = PostgresStore::open(&Options::new("host=127.0.0.1 port=1 user=x dbname=x")).await.err().unwrap();
-    assert!(matches!(nobody, OpenError::Connect(_)), "{nobody}");
+    let unreachable = PostgresStore::open(&Options::new("host=127.0.0.1 port=1 user=x dbname=x")).await.err().unwrap();
+    assert!(matches!(unreachable, OpenError::Connect(_)), "{unreachable}");
 }
 
 /// The earlier schemas had a table `migration`.

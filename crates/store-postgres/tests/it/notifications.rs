@@ -20,7 +20,7 @@ const LISTENING: &str = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LI
 
 /// A caller that cannot read the log, because the database is down, must not get the same notification repeatedly.
 #[tokio::test]
-async fn a_hint_is_told_once() {
+async fn notification_is_delivered_once() {
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     let onlooker = connect(&database.dsn).unwrap().get().await.unwrap();
@@ -36,7 +36,7 @@ async fn a_hint_is_told_once() {
 
 /// A connection that hangs delivers no notifications and reports no error.
 #[tokio::test]
-async fn listening_goes_on_after_the_connection_hung() {
+async fn listener_reconnects_after_a_hanging_connection() {
     let database = Cluster::shared().database();
     let line = Proxy::to(database.port).await.unwrap();
     let mut options = Options::new(&database.dsn);

@@ -42,7 +42,7 @@ async fn rows_read(database: &Database) -> u64 {
 }
 
 #[tokio::test]
-async fn every_statement_goes_by_an_index() {
+async fn every_statement_uses_an_index() {
     let database = filled().await;
     let before = rows_read(&database).await;
     let store = PostgresStore::open(&Options::new(&database.dsn)).await.unwrap();
@@ -74,7 +74,7 @@ async fn every_statement_goes_by_an_index() {
 
 /// Verifies that the measurement of the test above detects a missing index.
 #[tokio::test]
-async fn missing_index_is_noticed() {
+async fn missing_index_exceeds_the_row_limit() {
     let database = filled().await;
     let before = rows_read(&database).await;
     Cluster::shared().execute(&database.name, "DROP INDEX log_by_key");

@@ -24,18 +24,18 @@ async fn open() -> (Arc<dyn Store>, ()) {
 }
 
 store::contract_tests! { open =>
-    commits: a_new_store_is_empty, a_commit_is_whole, a_refused_commit_leaves_nothing,
-        preconditions_are_checked, one_key_several_times_in_one_commit, a_dropped_transaction_changes_nothing,
-        a_transaction_reads_what_is_there, a_read_sees_what_is_there, an_empty_commit_writes_nothing,
-        values_come_back_as_they_were, a_deletion_of_nothing_is_in_the_log;
-    concurrency: committers_make_one_log, readers_see_whole_commits, a_cancelled_commit_is_whole_or_absent;
-    bulk_load: a_snapshot_stays_as_it_was, a_filled_log_is_what_was_read, a_filling_that_is_given_up_leaves_nothing,
-        only_an_empty_log_is_filled, a_filling_is_guarded, a_jump_goes_ahead, a_jump_forgets;
+    commits: new_store_is_empty, commit_is_atomic_with_consecutive_revisions, failed_commit_is_rolled_back,
+        wrong_expected_revision_is_rejected, commit_may_write_a_key_several_times, dropped_transaction_releases_head_and_changes_nothing,
+        transaction_reads_current_versions_in_key_order_given, read_returns_current_versions_while_head_is_locked, empty_commit_succeeds_without_writes,
+        empty_binary_and_large_values_round_trip, deletion_of_missing_key_is_logged;
+    concurrency: concurrent_transactions_lose_no_update, concurrent_reads_see_whole_commits, canceled_commit_is_complete_or_absent;
+    bulk_load: snapshot_is_unaffected_by_commits_and_compaction, loaded_log_equals_its_source, abandoned_load_leaves_the_log_empty,
+        load_of_nonempty_log_is_rejected, load_rejects_overlapping_spans, advance_revision_keeps_objects, advance_revision_discards_history;
 }
 
 /// More replicas than the pooler has connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_take_turns() {
+async fn more_replicas_than_pooler_connections_all_commit() {
     let dsn = pooler().dsn(&Cluster::shared().database());
     let onlooker = open_at(Options::new(&dsn)).await;
     let mut replicas = JoinSet::new();
@@ -53,7 +53,7 @@ async fn replicas_take_turns() {
 }
 
 #[tokio::test]
-async fn hints_are_listened_for_past_the_pooler() {
+async fn listen_dsn_bypasses_the_pooler() {
     let database = Cluster::shared().database();
     let mut options = Options::new(pooler().dsn(&database));
     options.listen_dsn = Some(database.dsn.replace("user=ipam", "user=listener"));

@@ -59,25 +59,25 @@ async fn a_long_read_has_a_limit(database: &Database, dsn: String) {
 }
 
 #[tokio::test]
-async fn a_read_that_hangs_ends_at_the_database() {
+async fn hanging_read_times_out_directly() {
     let database = Cluster::shared().database();
     a_read_that_hangs_ends(&database, database.dsn.clone()).await;
 }
 
 #[tokio::test]
-async fn a_read_that_hangs_ends_behind_a_pooler() {
+async fn hanging_read_times_out_through_a_pooler() {
     let database = Cluster::shared().database();
     a_read_that_hangs_ends(&database, pooler().dsn(&database)).await;
 }
 
 #[tokio::test]
-async fn a_long_read_has_a_limit_at_the_database() {
+async fn long_read_has_statement_timeout_directly() {
     let database = Cluster::shared().database();
     a_long_read_has_a_limit(&database, database.dsn.clone()).await;
 }
 
 #[tokio::test]
-async fn a_long_read_has_a_limit_behind_a_pooler() {
+async fn long_read_has_statement_timeout_through_a_pooler() {
     let database = Cluster::shared().database();
     a_long_read_has_a_limit(&database, pooler().dsn(&database)).await;
 }

@@ -83,7 +83,7 @@ async fn is_refused(database: &Database, host: &str, said: &str, why: &str) {
 }
 
 #[tokio::test]
-async fn a_name_is_verified_in_full() {
+async fn verify_full_checks_authority_and_host_name() {
     let database = database().await;
     is_accepted(&database, "localhost", "sslmode=verify-full sslrootcert=@ours").await;
     is_refused(&database, "localhost", "sslmode=verify-full sslrootcert=@other", "UnknownIssuer").await;
@@ -92,7 +92,7 @@ async fn a_name_is_verified_in_full() {
 }
 
 #[tokio::test]
-async fn an_authority_is_verified_without_the_name() {
+async fn verify_ca_checks_authority_but_not_host_name() {
     let database = database().await;
     for mode in ["verify-ca", "require", "prefer"] {
         is_accepted(&database, "127.0.0.1", &format!("sslmode={mode} sslrootcert=@ours")).await;
@@ -101,7 +101,7 @@ async fn an_authority_is_verified_without_the_name() {
 }
 
 #[tokio::test]
-async fn encryption_alone_asks_nobody() {
+async fn require_without_root_cert_verifies_nothing() {
     let database = database().await;
     is_accepted(&database, "127.0.0.1", "sslmode=require").await;
     is_accepted(&database, "127.0.0.1", "").await;
@@ -111,7 +111,7 @@ async fn encryption_alone_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_shown() {
+async fn client_certificate_is_sent_and_checked() {
     let database = database().await;
     let admin = connect(&database.dsn).unwrap().get().await.unwrap();
     admin.batch_execute("CREATE ROLE certified LOGIN SUPERUSER").await.unwrap();
@@ -126,7 +126,7 @@ async fn a_certificate_is_shown() {
 
 /// With channel binding the password proof is valid for this connection only, so an attacker in between cannot use it.
 #[tokio::test]
-async fn a_password_is_bound_to_the_channel() {
+async fn channel_binding_works_with_scram() {
     let database = database().await;
     let admin = connect(&database.dsn).unwrap().get().await.unwrap();
     admin.batch_execute("CREATE ROLE bound LOGIN SUPERUSER PASSWORD 'it''s \\'").await.unwrap();
@@ -138,7 +138,7 @@ async fn a_password_is_bound_to_the_channel() {
 }
 
 #[tokio::test]
-async fn files_that_are_not_what_they_should_be_are_named() {
+async fn errors_of_certificate_files_name_the_parameter() {
     let database = database().await;
     for (said, why) in [
         ("sslmode=verify-full sslrootcert=@nothing", "sslrootcert: "),

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Client reads use all of their connections, and one more read is queued.
 #[tokio::test(flavor = "multi_thread")]
-async fn decisions_do_not_wait_for_reads_of_users() {
+async fn decision_reads_do_not_wait_for_client_reads() {
     let (store, _directory) = new_store();
     let store = Arc::new(store);
     commit_one(&store, create("a", "1")).await.unwrap();
@@ -60,7 +60,7 @@ async fn decisions_do_not_wait_for_reads_of_users() {
 }
 
 #[tokio::test]
-async fn caches_are_bounded() {
+async fn reader_page_caches_are_bounded() {
     let (store, _directory) = new_store();
     for readers in [&*store.readers, &store.decisions] {
         let cache = readers.run_inline(|view| {
@@ -72,7 +72,7 @@ async fn caches_are_bounded() {
 
 /// Applies to any job.
 #[tokio::test]
-async fn a_panic_of_the_writer_is_the_end_of_the_store() {
+async fn writer_panic_fails_the_store() {
     let (store, _directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let gone = store.writer.handle().run(|_| panic!("injected by the test")).await;
@@ -84,7 +84,7 @@ async fn a_panic_of_the_writer_is_the_end_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_thread_is_told_once() {
+async fn only_first_panic_of_a_thread_is_reported() {
     let failure_flag = Arc::new(FailureFlag::default());
     failure_flag.spawn("healthy", || {}).unwrap().join().unwrap();
     assert!(!failure_flag.is_failed());
@@ -96,7 +96,7 @@ async fn a_panic_of_a_thread_is_told_once() {
 
 /// A transaction that began before the failure, and one that begins after it.
 #[tokio::test]
-async fn a_failed_store_commits_nothing() {
+async fn failed_store_rejects_commits() {
     let (store, directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let transaction = store.begin().await.unwrap();
@@ -112,7 +112,7 @@ async fn a_failed_store_commits_nothing() {
 
 /// `SQLite` would checkpoint the frames that it considers unwritten, and remove the WAL.
 #[tokio::test]
-async fn a_failed_store_keeps_its_log() {
+async fn failed_store_keeps_its_wal() {
     let (store, directory) = new_store();
     commit_one(&store, create("a", "1")).await.unwrap();
     let moved = on_writer(&store, |connection| {

@@ -18,7 +18,7 @@ use crate::{SqliteStore, reader, scan, schema, snapshot};
 
 /// The read begins after a memtable was flushed and a commit was added to a new memtable.
 #[test]
-fn a_read_misses_nothing_while_the_index_is_folded() {
+fn read_that_begins_during_a_flush_is_complete() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let mut writer = Connection::open(&path).unwrap();
@@ -49,7 +49,7 @@ fn a_read_misses_nothing_while_the_index_is_folded() {
 
 /// Versions of a failed commit are not visible, also after their revisions were used again.
 #[test]
-fn what_failed_is_not_indexed() {
+fn versions_of_failed_commits_are_removed_from_the_index() {
     let index = IndexMemtables::new();
     let newest = |key: &str| index.memtables().newest(key, Revision(9)).map(|version| version.revision.0);
     index.add(Revision(0), &[create("a", "1"), create("b", "1")]);
@@ -63,7 +63,7 @@ fn what_failed_is_not_indexed() {
 /// A commit with an unknown outcome is in the newest memtable until its outcome is resolved. Compaction does not wait
 /// for that, and must not flush it.
 #[test]
-fn what_came_to_nothing_is_not_folded() {
+fn versions_of_lost_commits_are_not_flushed() {
     let (mut connection, index) = new_log();
     commit_all(&mut connection, &index, &[create("a", "1")]);
     index.add(Revision(1), &[create("lost", "1")]);
@@ -83,7 +83,7 @@ fn what_came_to_nothing_is_not_folded() {
 /// Random commits, with flushing in small steps: every key at every revision, and lists, are compared with a list of
 /// all writes.
 #[test]
-fn an_index_that_is_behind_shows_the_same() {
+fn reads_during_flushes_equal_a_list_of_all_writes() {
     let mut random = SmallRng::seed_from_u64(1);
     let (mut connection, index) = new_log();
     let mut history: Vec<(String, bool)> = Vec::new();
@@ -148,7 +148,7 @@ fn live(history: &[(String, bool)]) -> BTreeMap<String, u64> {
 /// Measured as CPU time, because the costly work would be outside of SQLite. If the cost of a step depended on the
 /// number of flushed versions, it would be a hundred times as high.
 #[test]
-fn folding_does_not_pay_for_the_versions_that_are_folded() {
+fn flush_cost_does_not_depend_on_flushed_versions() {
     let cost = |versions: u64| {
         let (mut connection, index) = new_log();
         let writes: Vec<Write> = (0..versions).map(|_| create("hot", "")).collect();
@@ -177,7 +177,7 @@ fn processor_time() -> Duration {
 
 /// Versions that were only in memory when the store was closed or crashed.
 #[tokio::test]
-async fn the_index_is_complete_after_opening() {
+async fn opening_completes_the_index() {
     let (store, directory) = new_store();
     let path = directory.path().join("data.db");
     for round in 0..300 {
@@ -201,7 +201,7 @@ const KEYS: u64 = 12;
 
 /// Each commit writes every key, so a consistent read sees the same number everywhere. Nothing is synchronized.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn reads_see_whole_commits_while_the_index_is_folded_and_compacted() {
+async fn concurrent_reads_see_whole_commits_during_flush_and_compaction() {
     let (store, _directory) = new_store();
     let store = Arc::new(store);
     commit_round(&store, 0).await;

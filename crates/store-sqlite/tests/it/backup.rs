@@ -41,7 +41,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 /// Commits after every step: the copy continues, with the state at its beginning.
 #[tokio::test(flavor = "multi_thread")]
-async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() {
+async fn commits_during_backup_do_not_wait_or_restart_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(&directory.path().join("data.db")).await;
     let before = store.head().await.unwrap();
@@ -73,7 +73,7 @@ async fn commits_between_the_steps_neither_wait_nor_make_the_copy_begin_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backup_under_load_holds_whole_commits() {
+async fn backup_under_load_contains_whole_commits() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(&directory.path().join("data.db")).await;
     let path = directory.path().join("copy.db");
@@ -93,7 +93,7 @@ async fn backup_under_load_holds_whole_commits() {
 
 /// The file is read in place, without creating a lock, a WAL or any other file, also on a read-only medium.
 #[tokio::test]
-async fn backup_is_read_without_changing_anything() {
+async fn reading_a_backup_changes_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(&directory.path().join("data.db")).await;
     commit(&store, vec![create("k000001/more", "later")]).await.unwrap();
@@ -115,7 +115,7 @@ async fn backup_is_read_without_changing_anything() {
 
 /// The index in the file of a stopped store lacks recent versions.
 #[tokio::test]
-async fn file_of_a_stopped_store_is_read_with_all_that_its_index_lacks() {
+async fn detached_file_with_incomplete_index_is_read_completely() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let store = filled(&path).await;
@@ -127,7 +127,7 @@ async fn file_of_a_stopped_store_is_read_with_all_that_its_index_lacks() {
 }
 
 #[tokio::test]
-async fn file_of_a_running_store_is_refused() {
+async fn detached_open_of_running_store_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let _store = filled(&path).await;
@@ -136,7 +136,7 @@ async fn file_of_a_running_store_is_refused() {
 }
 
 #[tokio::test]
-async fn existing_file_is_not_replaced() {
+async fn backup_does_not_replace_an_existing_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("data.db"));
     let path = directory.path().join("precious");
@@ -148,7 +148,7 @@ async fn existing_file_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn backup_that_is_given_up_leaves_nothing() {
+async fn canceled_backup_leaves_no_files() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(&directory.path().join("data.db")).await;
     let backups = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ async fn backup_that_is_given_up_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_killed_backup_left_is_replaced_and_a_running_one_is_not_disturbed() {
+async fn leftover_of_killed_backup_is_replaced_but_not_of_running_one() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("data.db"));
     commit(&store, vec![create("k", "v")]).await.unwrap();
@@ -179,7 +179,7 @@ async fn what_a_killed_backup_left_is_replaced_and_a_running_one_is_not_disturbe
 
 /// With damaged keys, a page may end with a key before its start; continuing from there must not loop forever.
 #[tokio::test]
-async fn pages_of_a_file_whose_keys_are_out_of_order_end() {
+async fn pages_of_file_with_keys_out_of_order_terminate() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(&directory.path().join("data.db")).await;
     let path = directory.path().join("copy.db");

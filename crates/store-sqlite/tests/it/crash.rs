@@ -25,7 +25,7 @@ const NAMES: u64 = 24;
 const ACKNOWLEDGED: &str = "acknowledged up to";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_commits_survive() {
+async fn acknowledged_commits_survive_sigkill() {
     if let Some(path) = std::env::var_os(CHILD) {
         return commit_until_killed(&open(Path::new(&path))).await;
     }
@@ -43,7 +43,8 @@ async fn acknowledged_commits_survive() {
 
 /// Lets a child commit for a while; returns the last revision that it acknowledged.
 fn run_and_kill(path: &Path, random: &mut SmallRng) -> Revision {
-    let mut child = again("crash::acknowledged_commits_survive", CHILD, path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        again("crash::acknowledged_commits_survive_sigkill", CHILD, path).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Revision(0);
     for _ in 0..random.random_range(0..6) {

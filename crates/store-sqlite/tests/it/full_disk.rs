@@ -20,8 +20,8 @@ const CHILD: &str = "STORE_SQLITE_FULL_DISK";
 const ROOM_BYTES: u64 = 60_000;
 
 #[test]
-fn a_commit_that_does_not_fit_is_taken_back() {
-    in_child("full_disk::a_commit_that_does_not_fit_is_taken_back", CHILD, |path| async move {
+fn commit_that_does_not_fit_is_rolled_back() {
+    in_child("full_disk::commit_that_does_not_fit_is_rolled_back", CHILD, |path| async move {
         fill(&path, ROOM_BYTES).await;
         fill(&path, 0).await;
     });
@@ -49,8 +49,8 @@ fn in_child<F: Future<Output = ()>>(test: &str, variable: &str, body: impl FnOnc
 const BACKUP_CHILD: &str = "STORE_SQLITE_FULL_DISK_BACKUP";
 
 #[test]
-fn backup_that_does_not_fit_leaves_nothing() {
-    in_child("full_disk::backup_that_does_not_fit_leaves_nothing", BACKUP_CHILD, |path| async move {
+fn backup_that_does_not_fit_leaves_no_files() {
+    in_child("full_disk::backup_that_does_not_fit_leaves_no_files", BACKUP_CHILD, |path| async move {
         let store = open(&path);
         commit_bytes(&store, 16 << 20).await;
         drop(store);
@@ -74,8 +74,8 @@ const CHECKPOINT_CHILD: &str = "STORE_SQLITE_FULL_DISK_CHECKPOINT";
 const BEYOND_CHECKPOINT_BYTES: u64 = 80 << 20;
 
 #[test]
-fn a_checkpoint_that_does_not_fit_loses_nothing() {
-    in_child("full_disk::a_checkpoint_that_does_not_fit_loses_nothing", CHECKPOINT_CHILD, |path| async move {
+fn checkpoint_that_does_not_fit_loses_no_data() {
+    in_child("full_disk::checkpoint_that_does_not_fit_loses_no_data", CHECKPOINT_CHILD, |path| async move {
         // The data file is as large as the WAL will be, so that the limit affects only the data file.
         let store = open(&path);
         let head = commit_bytes(&store, BEYOND_CHECKPOINT_BYTES + (16 << 20)).await;

@@ -28,7 +28,7 @@ fn spans(connection: &Connection) -> Vec<(u128, u128)> {
 }
 
 #[test]
-fn no_kind_of_insert_overlaps() {
+fn every_insert_verb_rejects_overlaps() {
     with_span(|connection| {
         for verb in
             ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL", "INSERT OR ROLLBACK", "REPLACE"]
@@ -41,7 +41,7 @@ fn no_kind_of_insert_overlaps() {
 }
 
 #[test]
-fn two_rows_of_one_statement_do_not_overlap() {
+fn overlapping_rows_of_one_statement_are_rejected() {
     with_span(|connection| {
         let sql = "INSERT INTO span SELECT 's', first, last, 'raw' FROM (SELECT ?1 AS first, ?2 AS last UNION ALL SELECT ?2, ?3)";
         let numbers = [50_u128, 60, 70].map(u128::to_be_bytes);
@@ -50,7 +50,7 @@ fn two_rows_of_one_statement_do_not_overlap() {
 }
 
 #[test]
-fn a_span_is_not_moved_onto_another() {
+fn updates_of_spans_are_rejected() {
     with_span(|connection| {
         insert(connection, "INSERT", 40, 50).unwrap();
         for set in ["first = ?1", "last = ?1", "first = ?1, last = ?1", "space = 't' || hex(?1)", "holder = hex(?1)"] {
@@ -61,7 +61,7 @@ fn a_span_is_not_moved_onto_another() {
 }
 
 #[test]
-fn numbers_are_sixteen_bytes_in_order() {
+fn malformed_or_reversed_numbers_are_rejected() {
     with_span(|connection| {
         insert(connection, "INSERT", 99, 98).unwrap_err();
         for (first, last) in [("x'00'", "x'01'"), ("'text'", "'text'"), ("1", "2"), ("NULL", "NULL")] {

@@ -11,7 +11,7 @@ use store_sqlite::{OpenError, SqliteStore};
 use crate::{again, commit, create, open};
 
 #[tokio::test]
-async fn everything_is_there_again() {
+async fn reopened_store_has_the_same_data() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let store = open(&path);
@@ -29,7 +29,7 @@ async fn everything_is_there_again() {
 }
 
 #[test]
-fn a_closed_store_leaves_one_file_and_its_lock() {
+fn closed_store_leaves_data_file_and_lock_only() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(&directory.path().join("data.db")));
     let mut names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -38,7 +38,7 @@ fn a_closed_store_leaves_one_file_and_its_lock() {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_read() {
+async fn files_have_mode_0600() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let store = open(&path);
@@ -54,7 +54,7 @@ async fn only_the_owner_may_read() {
 
 /// By its path and by a symbolic link.
 #[test]
-fn a_second_store_on_the_file_is_refused() {
+fn second_store_on_the_same_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let link = directory.path().join("link.db");
@@ -73,7 +73,7 @@ fn a_second_store_on_the_file_is_refused() {
 }
 
 #[test]
-fn a_second_process_is_refused() {
+fn second_process_is_rejected() {
     const CHILD: &str = "STORE_SQLITE_SECOND_PROCESS";
     if let Some(path) = std::env::var_os(CHILD) {
         println!("\nrefused: {}", SqliteStore::open(path).unwrap_err());
@@ -82,7 +82,7 @@ fn a_second_process_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let _store = open(&path);
-    let output = again("opening::a_second_process_is_refused", CHILD, &path).output().unwrap();
+    let output = again("opening::second_process_is_rejected", CHILD, &path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("refused: ") && said.contains(path.to_str().unwrap()), "{said}");
@@ -97,7 +97,7 @@ fn assert_refused(path: &Path, matches: fn(&OpenError) -> bool) -> String {
 }
 
 #[test]
-fn other_files_are_refused_and_left_alone() {
+fn foreign_files_are_rejected_and_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("notes.txt");
     fs::write(&text, "These are my notes, and no database. ".repeat(200)).unwrap();
@@ -112,7 +112,7 @@ fn other_files_are_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_of_a_later_release_is_refused() {
+fn file_of_later_schema_version_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     drop(open(&path));
@@ -122,7 +122,7 @@ fn a_file_of_a_later_release_is_refused() {
 }
 
 #[test]
-fn a_missing_directory_is_named() {
+fn missing_directory_error_names_the_path() {
     let directory = tempfile::tempdir().unwrap();
     let error = SqliteStore::open(directory.path().join("nowhere/data.db")).unwrap_err();
     assert!(error.to_string().contains("nowhere/data.db"), "{error}");
@@ -131,7 +131,7 @@ fn a_missing_directory_is_named() {
 /// The files are as a killed process leaves them. Another program that has them open keeps its view of the WAL, which
 /// may be wrong.
 #[tokio::test]
-async fn a_log_is_recovered_by_a_process_that_has_the_file_alone() {
+async fn wal_recovery_requires_exclusive_access() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.db");
     let store = open(&path);

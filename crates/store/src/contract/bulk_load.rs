@@ -41,7 +41,7 @@ async fn everything(store: &dyn Store) -> (Vec<Record>, Vec<Span>) {
 }
 
 /// A snapshot does not change when objects are committed or history is compacted.
-pub async fn a_snapshot_stays_as_it_was(store: Arc<dyn Store>) {
+pub async fn snapshot_is_unaffected_by_commits_and_compaction(store: Arc<dyn Store>) {
     fill(&*store).await;
     let before = everything(&*store).await;
     let mut snapshot = store.snapshot().await.unwrap();
@@ -71,7 +71,7 @@ async fn load(mut load: Box<dyn BulkLoad>, (records, spans): (Vec<Record>, Vec<S
 }
 
 /// The loaded log has the same records, revisions and spans, and continues at the revision of the source.
-pub async fn a_filled_log_is_what_was_read(store: Arc<dyn Store>) {
+pub async fn loaded_log_equals_its_source(store: Arc<dyn Store>) {
     let (source, all) = source().await;
     load(store.bulk_load().await.unwrap(), all.clone(), 6).await;
     assert_eq!(everything(&*store).await, all);
@@ -93,7 +93,7 @@ pub async fn a_filled_log_is_what_was_read(store: Arc<dyn Store>) {
 }
 
 /// An abandoned bulk load leaves neither records nor spans.
-pub async fn a_filling_that_is_given_up_leaves_nothing(store: Arc<dyn Store>) {
+pub async fn abandoned_load_leaves_the_log_empty(store: Arc<dyn Store>) {
     let (_, (records, spans)) = source().await;
     let mut load = store.bulk_load().await.unwrap();
     load.records(records).await.unwrap();
@@ -105,14 +105,14 @@ pub async fn a_filling_that_is_given_up_leaves_nothing(store: Arc<dyn Store>) {
 }
 
 /// A rejected bulk load does not affect the log.
-pub async fn only_an_empty_log_is_filled(store: Arc<dyn Store>) {
+pub async fn load_of_nonempty_log_is_rejected(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1")]).await.unwrap();
     assert!(matches!(store.bulk_load().await.err(), Some(Error::Unavailable(_))));
     commit(&*store, vec![create("b", "2")]).await.unwrap();
 }
 
 /// A bulk load rejects overlapping spans, as a commit does.
-pub async fn a_filling_is_guarded(store: Arc<dyn Store>) {
+pub async fn load_rejects_overlapping_spans(store: Arc<dyn Store>) {
     let mut load = store.bulk_load().await.unwrap();
     load.spans(vec![span("s", 10, 19, "c")]).await.unwrap();
     assert_guarded(load.spans(vec![span("s", 19, 20, "d")]).await);
@@ -121,7 +121,7 @@ pub async fn a_filling_is_guarded(store: Arc<dyn Store>) {
 }
 
 /// Objects and spans stay the same, and the next write follows the new head.
-pub async fn a_jump_goes_ahead(store: Arc<dyn Store>) {
+pub async fn advance_revision_keeps_objects(store: Arc<dyn Store>) {
     fill(&*store).await;
     let before = everything(&*store).await;
     assert_eq!(store.advance_revision(1_000).await.unwrap(), Revision(1_006));
@@ -139,7 +139,7 @@ pub async fn a_jump_goes_ahead(store: Arc<dyn Store>) {
 }
 
 /// Old versions are discarded; an empty log can be advanced as well.
-pub async fn a_jump_forgets(store: Arc<dyn Store>) {
+pub async fn advance_revision_discards_history(store: Arc<dyn Store>) {
     assert_eq!(store.advance_revision(10).await.unwrap(), Revision(10));
     commit(&*store, vec![create("a", "11")]).await.unwrap();
     commit(&*store, vec![replace("a", 11, "12")]).await.unwrap();

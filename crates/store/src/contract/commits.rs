@@ -10,7 +10,7 @@ use super::{
 use crate::{Head, Record, Revision, Store, Write};
 
 /// Reads of an empty store succeed and return nothing.
-pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
+pub async fn new_store_is_empty(store: Arc<dyn Store>) {
     assert_eq!(store.head().await.unwrap(), Head { revision: Revision(0), compacted: Revision(0) });
     assert_eq!(store.get(&key("a")).await.unwrap(), None);
     assert_eq!(store.count("", None, Revision(0), 10).await.unwrap(), 0);
@@ -27,7 +27,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn Store>) {
 }
 
 /// All writes of a commit appear atomically, with revisions in the order of the writes.
-pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
+pub async fn commit_is_atomic_with_consecutive_revisions(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2"), create("c", "3")]).await.unwrap();
     assert_eq!(head(&*store).await, 3);
     for (text, revision) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -41,7 +41,7 @@ pub async fn a_commit_is_whole(store: Arc<dyn Store>) {
 }
 
 /// If the last write fails, the earlier writes are rolled back: objects, log and spans.
-pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
+pub async fn failed_commit_is_rolled_back(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![take("a", span("s", 0, 9, "a"))]]).await;
     let release = Write { releases: vec![span("s", 0, 9, "a")], ..delete("a", 1) };
     let faults = [replace("x", 7, ""), take("x", span("s", 20, 29, "x"))];
@@ -58,7 +58,7 @@ pub async fn a_refused_commit_leaves_nothing(store: Arc<dyn Store>) {
 }
 
 /// Checks each way in which `expected` can be wrong.
-pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
+pub async fn wrong_expected_revision_is_rejected(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![replace("a", 1, "2")], vec![create("b", "")]]).await;
     commits(&*store, vec![vec![delete("b", 3)]]).await;
     let cases = [
@@ -84,7 +84,7 @@ pub async fn preconditions_are_checked(store: Arc<dyn Store>) {
 }
 
 /// `expected` of a later write refers to the earlier write.
-pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
+pub async fn commit_may_write_a_key_several_times(store: Arc<dyn Store>) {
     let batch = vec![create("a", "1"), replace("a", 1, "2"), delete("a", 2), create("a", "4"), replace("a", 4, "5")];
     commit(&*store, batch).await.unwrap();
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, Revision(5));
@@ -100,7 +100,7 @@ pub async fn one_key_several_times_in_one_commit(store: Arc<dyn Store>) {
 }
 
 /// A dropped transaction also releases the head lock.
-pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
+pub async fn dropped_transaction_releases_head_and_changes_nothing(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")]]).await;
     for _ in 0..3 {
         let transaction = store.begin().await.unwrap();
@@ -113,7 +113,7 @@ pub async fn a_dropped_transaction_changes_nothing(store: Arc<dyn Store>) {
 }
 
 /// Records are returned in the order of the keys, duplicates included; `None` for a missing or deleted key.
-pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
+pub async fn transaction_reads_current_versions_in_key_order_given(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
     let transaction = store.begin().await.unwrap();
     let records = transaction.read(&[key("c"), key("a"), key("b"), key("a")]).await.unwrap();
@@ -124,7 +124,7 @@ pub async fn a_transaction_reads_what_is_there(store: Arc<dyn Store>) {
 }
 
 /// The same without the head lock, also while a transaction holds it.
-pub async fn a_read_sees_what_is_there(store: Arc<dyn Store>) {
+pub async fn read_returns_current_versions_while_head_is_locked(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![replace("a", 1, "3"), delete("b", 2)]]).await;
     let held = store.begin().await.unwrap();
     let records = store.read(&[key("c"), key("a"), key("b"), key("a")]).await.unwrap();
@@ -137,7 +137,7 @@ pub async fn a_read_sees_what_is_there(store: Arc<dyn Store>) {
 }
 
 /// An empty commit succeeds.
-pub async fn an_empty_commit_writes_nothing(store: Arc<dyn Store>) {
+pub async fn empty_commit_succeeds_without_writes(store: Arc<dyn Store>) {
     commit(&*store, vec![]).await.unwrap();
     assert_eq!(head(&*store).await, 0);
     commit(&*store, vec![create("a", "")]).await.unwrap();
@@ -145,7 +145,7 @@ pub async fn an_empty_commit_writes_nothing(store: Arc<dyn Store>) {
 }
 
 /// Empty, binary and large values.
-pub async fn values_come_back_as_they_were(store: Arc<dyn Store>) {
+pub async fn empty_binary_and_large_values_round_trip(store: Arc<dyn Store>) {
     let all_bytes: Bytes = (0..=u8::MAX).collect();
     let values = [Bytes::new(), all_bytes, Bytes::from_static(b"\0"), Bytes::from(vec![b'x'; 1 << 20])];
     for (place, value) in values.iter().enumerate() {
@@ -161,7 +161,7 @@ pub async fn values_come_back_as_they_were(store: Arc<dyn Store>) {
 }
 
 /// A deletion of a missing key is a log entry without a value and without a previous version.
-pub async fn a_deletion_of_nothing_is_in_the_log(store: Arc<dyn Store>) {
+pub async fn deletion_of_missing_key_is_logged(store: Arc<dyn Store>) {
     let nothing = Write { value: None, ..create("a", "") };
     commit(&*store, vec![nothing.clone()]).await.unwrap();
     let entries = store.tail(Revision(0), 10).await.unwrap();

@@ -23,7 +23,7 @@ async fn compact(store: &dyn Store, revision: u64) {
 }
 
 /// Reads before the horizon fail; reads from the horizon on return the same as before.
-pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
+pub async fn reads_before_the_horizon_are_rejected(store: Arc<dyn Store>) {
     fill(&*store).await;
     let mut before = Vec::new();
     for at in 0..=6 {
@@ -47,7 +47,7 @@ pub async fn what_is_compacted_is_refused(store: Arc<dyn Store>) {
 }
 
 /// Current versions stay regardless of their age.
-pub async fn current_versions_stay(store: Arc<dyn Store>) {
+pub async fn compact_keeps_current_versions_of_any_age(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("old", "1")]]).await;
     for revision in 1..50 {
         let write = if revision == 1 { create("hot", "") } else { replace("hot", revision, "") };
@@ -62,7 +62,7 @@ pub async fn current_versions_stay(store: Arc<dyn Store>) {
 }
 
 /// Versions that were replaced only after the horizon belong to the snapshot at the horizon.
-pub async fn a_snapshot_at_the_horizon_is_whole(store: Arc<dyn Store>) {
+pub async fn snapshot_at_the_horizon_is_complete(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1"), create("b", "2")], vec![create("c", "3")]]).await;
     commits(&*store, vec![vec![replace("a", 1, "4"), delete("b", 2)], vec![delete("c", 3)]]).await;
     compact(&*store, 3).await;
@@ -74,7 +74,7 @@ pub async fn a_snapshot_at_the_horizon_is_whole(store: Arc<dyn Store>) {
 }
 
 /// An entry after the horizon still has the previous version that was written before the horizon.
-pub async fn the_tail_keeps_its_previous_versions(store: Arc<dyn Store>) {
+pub async fn tail_after_the_horizon_keeps_previous_versions(store: Arc<dyn Store>) {
     fill(&*store).await;
     for horizon in 0..=6 {
         let entries = store.tail(Revision(horizon), 9).await.unwrap();
@@ -84,7 +84,7 @@ pub async fn the_tail_keeps_its_previous_versions(store: Arc<dyn Store>) {
 }
 
 /// After compaction no row has the head revision; the store must still know it.
-pub async fn a_deletion_at_the_head(store: Arc<dyn Store>) {
+pub async fn compacted_deletion_at_the_head_keeps_the_head(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![delete("a", 1)]]).await;
     compact(&*store, 2).await;
     assert_eq!(store.head().await.unwrap(), Head { revision: Revision(2), compacted: Revision(2) });
@@ -97,7 +97,7 @@ pub async fn a_deletion_at_the_head(store: Arc<dyn Store>) {
 }
 
 /// Compaction is bounded by the head, and does not move backwards.
-pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
+pub async fn compact_clamps_to_head_and_ignores_regress(store: Arc<dyn Store>) {
     fill(&*store).await;
     compact(&*store, 4).await;
     for revision in [0, 3, 4] {
@@ -112,7 +112,7 @@ pub async fn beyond_the_head_and_backwards(store: Arc<dyn Store>) {
 }
 
 /// The horizon is the requested revision, even inside a commit; a snapshot there is the end of the commit.
-pub async fn inside_a_commit(store: Arc<dyn Store>) {
+pub async fn compact_inside_a_commit_keeps_its_end_readable(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
     let batch = vec![replace("a", 1, "3"), delete("b", 2), create("b", "5"), replace("a", 3, "6"), delete("b", 5)];
     commit(&*store, batch).await.unwrap();
@@ -131,7 +131,7 @@ pub async fn inside_a_commit(store: Arc<dyn Store>) {
 }
 
 /// Long enough for a store to compact in chunks, with concurrent writes.
-pub async fn of_a_long_history(store: Arc<dyn Store>) {
+pub async fn compact_of_long_history_runs_beside_a_commit(store: Arc<dyn Store>) {
     const KEYS: u64 = 10;
     let name = |number: u64| format!("k{number}");
     commit(&*store, (0..KEYS).map(|number| create(&name(number), "")).collect()).await.unwrap();
@@ -150,7 +150,7 @@ pub async fn of_a_long_history(store: Arc<dyn Store>) {
 }
 
 /// Continuing a snapshot that was compacted is an error; the page is not taken from another snapshot.
-pub async fn a_page_that_was_overtaken(store: Arc<dyn Store>) {
+pub async fn page_of_a_compacted_snapshot_is_rejected(store: Arc<dyn Store>) {
     fill(&*store).await;
     let page = store.list("", None, Some(Revision(3)), 1).await.unwrap();
     assert!(page.more);

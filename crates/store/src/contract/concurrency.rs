@@ -13,7 +13,7 @@ const COMMITS_EACH: u64 = 20;
 
 /// Each commit increments a shared counter that it has read under the head lock, and adds objects. If two transactions
 /// held the head lock at once, an increment would be lost or a commit rejected.
-pub async fn committers_make_one_log(store: Arc<dyn Store>) {
+pub async fn concurrent_transactions_lose_no_update(store: Arc<dyn Store>) {
     let mut committers = JoinSet::new();
     for committer in 0..COMMITTERS {
         let store = Arc::clone(&store);
@@ -76,7 +76,7 @@ async fn assert_log_is_whole(store: &dyn Store, heads: &[u64]) {
 }
 
 /// Ten objects always get the same value in one commit; the test reads them by list, by key, page by page and by tail.
-pub async fn readers_see_whole_commits(store: Arc<dyn Store>) {
+pub async fn concurrent_reads_see_whole_commits(store: Arc<dyn Store>) {
     const READERS: usize = 4;
     commit(&*store, rewrite(&[], 0)).await.unwrap();
     let mut readers = JoinSet::new();
@@ -136,7 +136,7 @@ async fn read_whole(store: &dyn Store, limit: usize, last: u64) -> u64 {
 }
 
 /// The commit future is dropped. The next transaction must see either the whole commit or nothing.
-pub async fn a_cancelled_commit_is_whole_or_absent(store: Arc<dyn Store>) {
+pub async fn canceled_commit_is_complete_or_absent(store: Arc<dyn Store>) {
     let mut expected = 0;
     for round in 0..50 {
         let transaction = store.begin().await.unwrap();

@@ -18,7 +18,7 @@ async fn listed(store: &dyn Store, prefix: &str, after: Option<&str>) -> Vec<Str
 }
 
 /// `a/` does not match `a`, `a0` (`0` is the byte after the slash) or `ab`.
-pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
+pub async fn prefix_matches_only_keys_that_start_with_it(store: Arc<dyn Store>) {
     fill(&*store, &["a", "a.", "a/", "a/x", "a/x/y", "a/z", "a0", "ab", "b"]).await;
     assert_eq!(listed(&*store, "a/", None).await, ["a/", "a/x", "a/x/y", "a/z"]);
     assert_eq!(listed(&*store, "a/x", None).await, ["a/x", "a/x/y"]);
@@ -35,7 +35,7 @@ pub async fn a_prefix_ends_where_it_says(store: Arc<dyn Store>) {
 }
 
 /// The order does not depend on a locale or on UTF-16.
-pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
+pub async fn keys_are_ordered_by_bytes(store: Arc<dyn Store>) {
     let mut keys = ["a", "B", "b", "A", "á", "ab", "a b", "a-b", "\u{FFFF}", "\u{10000}", "\u{10FFFF}", "10", "9", "~"];
     fill(&*store, &keys).await;
     keys.sort_unstable();
@@ -47,7 +47,7 @@ pub async fn order_is_by_bytes(store: Arc<dyn Store>) {
 }
 
 /// Wildcards, quotes and control characters are literal; case and accents are significant.
-pub async fn nothing_in_a_key_is_special(store: Arc<dyn Store>) {
+pub async fn special_characters_in_keys_are_literal(store: Arc<dyn Store>) {
     let mut keys = ["%", "_", "a%b", "a_b", "aXb", "'", "\"", "\\", ";--", "\u{1}", "\n", "é", "e\u{301}", " ", "a "];
     fill(&*store, &keys).await;
     keys.sort_unstable();
@@ -62,7 +62,7 @@ pub async fn nothing_in_a_key_is_special(store: Arc<dyn Store>) {
 }
 
 /// Two keys of the maximum length that differ in the last byte.
-pub async fn the_longest_key(store: Arc<dyn Store>) {
+pub async fn keys_of_maximum_length_are_distinct(store: Arc<dyn Store>) {
     let stem = "k".repeat(KEY_BYTES_MAX - 1);
     let (a, b) = (format!("{stem}a"), format!("{stem}b"));
     fill(&*store, &[&a, &b]).await;

@@ -222,7 +222,7 @@ impl Generator {
             0 => Span { space: format!("{}?", held.space), ..held },
             1 => Span { first: held.first ^ 1, ..held },
             2 => Span { last: held.last ^ 1, ..held },
-            _ => Span { holder: key("nobody"), ..held },
+            _ => Span { holder: key("other"), ..held },
         }
     }
 

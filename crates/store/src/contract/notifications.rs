@@ -6,7 +6,7 @@ use super::{assert_compacted, commit, create};
 use crate::{Revision, Store};
 
 /// From each position in the log, and up to a limit.
-pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
+pub async fn transaction_tail_returns_entries_up_to_the_head(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("b", "2")]).await.unwrap();
     commit(&*store, vec![create("c", "3")]).await.unwrap();
     for known in 0..=3 {
@@ -23,7 +23,7 @@ pub async fn news_come_with_the_head(store: Arc<dyn Store>) {
 }
 
 /// A transaction sees all entries up to its head, with concurrent committers.
-pub async fn news_add_up_beside_others(store: Arc<dyn Store>) {
+pub async fn transaction_tail_has_no_gaps_with_concurrent_commits(store: Arc<dyn Store>) {
     let committers = (0..4).map(|committer| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {

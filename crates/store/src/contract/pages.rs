@@ -18,7 +18,7 @@ fn value(length: usize) -> String {
 }
 
 /// Lists of the store and of a snapshot, at the head and at an old revision.
-pub async fn a_page_of_records_ends_at_its_size(store: Arc<dyn Store>) {
+pub async fn page_of_records_ends_at_the_size_limit(store: Arc<dyn Store>) {
     let writes = VALUES.iter().zip(0..).map(|(length, place)| create(&format!("k{place}"), &value(*length)));
     commits(&*store, vec![writes.collect(), vec![delete("k3", 4), create("l", "")]]).await;
     let mut snapshot = store.snapshot().await.unwrap();
@@ -51,7 +51,7 @@ pub async fn a_page_of_records_ends_at_its_size(store: Arc<dyn Store>) {
 }
 
 /// Tails of the store and under the head lock. The replaced values count.
-pub async fn a_page_of_entries_ends_at_its_size(store: Arc<dyn Store>) {
+pub async fn page_of_entries_ends_at_the_size_limit(store: Arc<dyn Store>) {
     let created = VALUES.iter().zip(0..).map(|(length, place)| create(&format!("k{place}"), &value(*length)));
     let half = value(PAGE_BYTES_MAX / 2);
     let changed =

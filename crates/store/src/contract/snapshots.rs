@@ -6,7 +6,7 @@ use super::{commit, commits, create, delete, dump, head, key, replace, text};
 use crate::{Error, Revision, Store, Write};
 
 /// Every commit end is read again after later commits.
-pub async fn an_old_revision_is_as_it_was(store: Arc<dyn Store>) {
+pub async fn list_at_old_revision_returns_old_state(store: Arc<dyn Store>) {
     let steps = [
         (create("a", "1"), "a=1"),
         (create("b", "2"), "a=1 b=2"),
@@ -29,7 +29,7 @@ pub async fn an_old_revision_is_as_it_was(store: Arc<dyn Store>) {
 }
 
 /// A revision inside a commit reads the end of the commit; the page reports the snapshot's revision.
-pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
+pub async fn revision_inside_a_commit_reads_its_end(store: Arc<dyn Store>) {
     let first = vec![create("a", "1"), create("b", "2"), create("c", "3")];
     let second = vec![replace("a", 1, "4"), replace("a", 4, "5"), delete("b", 2), create("d", "7")];
     commits(&*store, vec![first, second, vec![delete("d", 7)]]).await;
@@ -44,7 +44,7 @@ pub async fn inside_a_commit_means_its_end(store: Arc<dyn Store>) {
 }
 
 /// All pages of a list show the same snapshot, regardless of concurrent writes.
-pub async fn pages_of_one_snapshot(store: Arc<dyn Store>) {
+pub async fn pages_of_a_list_are_consistent_during_writes(store: Arc<dyn Store>) {
     let names: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
     commit(&*store, names.iter().map(|name| create(name, "old")).collect()).await.unwrap();
     let first = store.list("k", None, None, 3).await.unwrap();
@@ -82,7 +82,7 @@ async fn disturb(store: &dyn Store) {
 }
 
 /// A key with a long history between two keys with short ones, read at every revision.
-pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
+pub async fn key_with_many_versions_is_read_at_every_revision(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "1"), create("c", "2")]).await.unwrap();
     commit(&*store, vec![create("b", "3")]).await.unwrap();
     for revision in 3..200 {
@@ -100,7 +100,7 @@ pub async fn many_versions_of_one_key(store: Arc<dyn Store>) {
 }
 
 /// The error has both revisions.
-pub async fn the_future_is_refused(store: Arc<dyn Store>) {
+pub async fn revision_after_the_head_is_rejected(store: Arc<dyn Store>) {
     commit(&*store, vec![create("a", "")]).await.unwrap();
     for at in [2, 1_000, u64::MAX] {
         let listed = store.list("", None, Some(Revision(at)), 10).await.map(|_| ());
@@ -115,7 +115,7 @@ pub async fn the_future_is_refused(store: Arc<dyn Store>) {
 }
 
 /// With prefix, start key, snapshot and limit.
-pub async fn counts(store: Arc<dyn Store>) {
+pub async fn count_respects_prefix_start_snapshot_and_limit(store: Arc<dyn Store>) {
     commit(&*store, (0..10).map(|number| create(&format!("k{number}"), "")).collect()).await.unwrap();
     commits(&*store, vec![vec![delete("k3", 4), create("j", ""), create("l", "")]]).await;
     for limit in [0, 1, 8, 9, 10, usize::MAX] {
@@ -132,7 +132,7 @@ pub async fn counts(store: Arc<dyn Store>) {
 }
 
 /// `more` is exact: false after a full last page, and if only deleted records or records with another prefix follow.
-pub async fn a_page_knows_whether_there_is_more(store: Arc<dyn Store>) {
+pub async fn page_reports_exactly_if_there_is_more(store: Arc<dyn Store>) {
     commit(&*store, ["a1", "a2", "a3", "a4", "b1"].map(|name| create(name, "")).into()).await.unwrap();
     commits(&*store, vec![vec![delete("a4", 4)]]).await;
     for (limit, records, more) in [(0, 0, true), (1, 1, true), (2, 2, true), (3, 3, false), (4, 3, false)] {

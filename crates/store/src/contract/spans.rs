@@ -14,7 +14,7 @@ fn released(name: &str, span: Span) -> Write {
 }
 
 /// Overlaps on every side, with one span and with neighbors.
-pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
+pub async fn overlapping_spans_are_rejected(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 100, 199), ("b", 300, 399), ("c", 500, 500)] {
         taken(&*store, name, first, last).await.unwrap();
     }
@@ -58,7 +58,7 @@ pub async fn overlaps_are_refused(store: Arc<dyn Store>) {
 }
 
 /// Adjacent spans do not overlap.
-pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
+pub async fn adjacent_spans_are_accepted(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 100, 199), ("b", 200, 200), ("c", 0, 99), ("d", 202, 300), ("e", 201, 201)] {
         taken(&*store, name, first, last).await.unwrap();
     }
@@ -67,7 +67,7 @@ pub async fn neighbours_are_accepted(store: Arc<dyn Store>) {
 }
 
 /// 0 and `u128::MAX`, and the full range; large numbers must not be read as negative.
-pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
+pub async fn spans_at_the_ends_of_the_number_range(store: Arc<dyn Store>) {
     let middle = 1_u128 << 127;
     taken(&*store, "a", 0, 0).await.unwrap();
     taken(&*store, "b", u128::MAX, u128::MAX).await.unwrap();
@@ -88,7 +88,7 @@ pub async fn the_ends_of_the_numbers(store: Arc<dyn Store>) {
 }
 
 /// Equal numbers in different spaces do not conflict.
-pub async fn spaces_are_separate(store: Arc<dyn Store>) {
+pub async fn equal_spans_in_different_spaces_are_accepted(store: Arc<dyn Store>) {
     let spaces = ["", "S", "s", "s/", "s/a", "ß"];
     for space in spaces {
         commit(&*store, vec![take(&format!("k{space}"), span(space, 10, 20, "k"))]).await.unwrap();
@@ -102,7 +102,7 @@ pub async fn spaces_are_separate(store: Arc<dyn Store>) {
 }
 
 /// A release must match space, both ends and holder; a span can be released only once.
-pub async fn a_release_must_match(store: Arc<dyn Store>) {
+pub async fn release_must_match_a_held_span_exactly(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
     let wrong = [
         span("t", 10, 19, "a"),
@@ -126,7 +126,7 @@ pub async fn a_release_must_match(store: Arc<dyn Store>) {
 }
 
 /// A span is released and taken by one write, and by several writes of one commit in order.
-pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
+pub async fn span_can_be_released_and_taken_in_one_commit(store: Arc<dyn Store>) {
     taken(&*store, "a", 10, 19).await.unwrap();
     let grown = Write { releases: vec![span("s", 10, 19, "a")], ..take("b", span("s", 10, 29, "b")) };
     commit(&*store, vec![grown]).await.unwrap();
@@ -145,7 +145,7 @@ pub async fn taken_again_in_one_commit(store: Arc<dyn Store>) {
 }
 
 /// A span must not end before it begins.
-pub async fn backwards_is_refused(store: Arc<dyn Store>) {
+pub async fn span_that_ends_before_it_begins_is_rejected(store: Arc<dyn Store>) {
     for (first, last) in [(1, 0), (10, 9), (u128::MAX, 0)] {
         assert_guarded(taken(&*store, "a", first, last).await);
     }
@@ -153,7 +153,7 @@ pub async fn backwards_is_refused(store: Arc<dyn Store>) {
 }
 
 /// Overlapping spans of a range, in order, up to the limit.
-pub async fn holders_are_found(store: Arc<dyn Store>) {
+pub async fn overlapping_spans_are_found_in_order(store: Arc<dyn Store>) {
     for (name, first, last) in [("a", 10, 19), ("b", 20, 20), ("c", 40, 49), ("d", 60, u128::MAX)] {
         taken(&*store, name, first, last).await.unwrap();
     }
@@ -186,7 +186,7 @@ pub async fn holders_are_found(store: Arc<dyn Store>) {
 }
 
 /// Ordered by space and number; any split into pages.
-pub async fn pages_of_spans(store: Arc<dyn Store>) {
+pub async fn spans_are_paged_by_space_and_number(store: Arc<dyn Store>) {
     let mut all = Vec::new();
     for (space, first) in [("a", 0), ("a", 1), ("a", u128::MAX), ("b", 0), ("b", 7), ("bb", 3)] {
         all.push(span(space, first, first, "k"));

@@ -13,7 +13,7 @@ async fn fill(store: &dyn Store) {
 }
 
 /// Every start revision with every limit.
-pub async fn from_each_revision(store: Arc<dyn Store>) {
+pub async fn tail_from_every_revision_with_every_limit(store: Arc<dyn Store>) {
     fill(&*store).await;
     for after in 0..=7_u64 {
         for limit in 0..=8 {
@@ -26,7 +26,7 @@ pub async fn from_each_revision(store: Arc<dyn Store>) {
 }
 
 /// Reading after the head is not an error: clients that follow the log do so.
-pub async fn beyond_the_head_is_empty(store: Arc<dyn Store>) {
+pub async fn tail_after_the_head_is_empty(store: Arc<dyn Store>) {
     fill(&*store).await;
     for after in [7, 8, 1_000, u64::MAX >> 1, u64::MAX] {
         assert_eq!(store.tail(Revision(after), 10).await.unwrap(), [], "after {after}");
@@ -34,7 +34,7 @@ pub async fn beyond_the_head_is_empty(store: Arc<dyn Store>) {
 }
 
 /// The previous version is complete; a creation has none, even if the key existed before.
-pub async fn previous_versions(store: Arc<dyn Store>) {
+pub async fn tail_entries_contain_previous_versions(store: Arc<dyn Store>) {
     fill(&*store).await;
     let expected = [
         "1 a Some(1) -",

@@ -88,7 +88,7 @@ async fn respond(request: Request<Incoming>, known: bool) -> Result<Response<Ful
 }
 
 #[tokio::test]
-async fn a_request_arrives_as_it_was_written() {
+async fn request_arrives_unchanged() {
     let echo = echo().await;
     let http = Http::admin(&echo.kubeconfig).unwrap();
     let request = Request::put("/a%2Fb?x=%00&y").header("x-twice", "1").header("x-twice", "2");
@@ -100,7 +100,7 @@ async fn a_request_arrives_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn without_a_credential_and_over_http2() {
+async fn anonymous_client_and_http2_work() {
     let echo = echo().await;
     let http = Http::anonymous(&echo.kubeconfig).unwrap();
     assert_eq!(http.get("/a").await.unwrap().text(), "GET /a HTTP/1.1 known=false\n\n");
@@ -111,7 +111,7 @@ async fn without_a_credential_and_over_http2() {
 }
 
 #[tokio::test]
-async fn a_stream_is_read_by_lines() {
+async fn streamed_response_is_read_line_by_line() {
     let echo = echo().await;
     let http = Http::admin(&echo.kubeconfig).unwrap();
     let mut stream = http.open(Request::post("/watch").body("one\ntwo").unwrap()).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_stream_is_read_by_lines() {
 }
 
 #[tokio::test]
-async fn junk_can_be_sent() {
+async fn bytes_that_are_not_http_can_be_sent() {
     let echo = echo().await;
     let http = Http::admin(&echo.kubeconfig).unwrap();
     let answer = http.send_bytes(b"junk that is no HTTP\r\n\r\n").await.unwrap();
@@ -132,7 +132,7 @@ async fn junk_can_be_sent() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error() {
+async fn unreachable_server_is_an_error() {
     let echo = echo().await;
     let text = std::fs::read_to_string(&echo.kubeconfig).unwrap();
     let other = tempfile::NamedTempFile::new().unwrap();

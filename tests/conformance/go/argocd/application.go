@@ -107,7 +107,7 @@ func (a *application) predict(pairs sync.ReconciliationResult) (*diff.DiffResult
 	return diff.DiffArray(pairs.Target, pairs.Live, options...)
 }
 
-// sync applies and prunes, wave by wave. Each step compares anew, and takes the state of the operation from the one before.
+// sync applies and prunes, wave by wave. Each step compares again, and takes the state of the operation from the one before.
 func (a *application) sync(ctx context.Context, wanted []*unstructured.Unstructured) (done operation, err error) {
 	began := metav1.Now()
 	for {

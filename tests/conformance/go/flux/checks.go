@@ -47,7 +47,7 @@ func (w *world) kustomizationChecks() []suite.Check {
 		{Name: "a change by another manager is drift, and is corrected", Run: w.drift},
 		{Name: "a pool that kubectl applied first is taken over", Run: w.takeOver},
 		{Name: "a change of an immutable field is refused, and the claim keeps its block", Run: w.immutable},
-		{Name: "with force the claim is made anew", Run: w.force},
+		{Name: "with force the claim is deleted and created", Run: w.force},
 		{Name: "a claim that left the repository is pruned", Run: w.pruneClaim},
 		{Name: "pools with claims are not pruned, and a later try prunes children before parents", Run: w.pruneAll},
 	}

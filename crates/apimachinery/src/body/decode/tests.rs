@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn repeated_keys_are_found_where_they_are() {
+fn repeated_keys_are_reported_with_their_paths() {
     let body = br#"{"a":1,"b":[{"c":1,"c":2}],"a":{"d":null,"d":1}}"#;
     let decoded = decode(None, body).unwrap();
     assert_eq!(decoded.duplicates, ["b[0].c", "a.d", "a"]);
@@ -14,7 +14,7 @@ fn repeated_keys_are_found_where_they_are() {
 }
 
 #[test]
-fn nesting_has_one_bound_for_both_formats() {
+fn nesting_depth_is_bounded_in_json_and_yaml() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     for content_type in ["application/json", "application/yaml"] {
         let decode = |depth| decode(Some(content_type), nested(depth).as_bytes());
@@ -25,13 +25,13 @@ fn nesting_has_one_bound_for_both_formats() {
 }
 
 #[test]
-fn integers_are_exact() {
+fn integers_are_decoded_exactly() {
     let decoded = decode(Some("application/json; charset=utf-8"), b"[9223372036854775807,-9223372036854775808]");
     assert_eq!(decoded.unwrap().value, json!([i64::MAX, i64::MIN]));
 }
 
 #[test]
-fn what_is_not_one_json_value_is_a_bad_request() {
+fn malformed_json_is_a_bad_request() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for body in ["", "{", "{} {}", "{\"a\":}", "nul", "\u{feff}{}", "1e999", &deep] {
         let refusal = decode(None, body.as_bytes()).unwrap_err();
@@ -46,7 +46,7 @@ fn yaml(body: &str) -> Result<Decoded, u16> {
 }
 
 #[test]
-fn yaml_is_understood_as_yaml_1_2() {
+fn yaml_is_decoded_as_yaml_1_2() {
     for (body, expected) in [
         ("a:\n- 1\n- \"x\"\nb: {c: true}\n", json!({"a": [1, "x"], "b": {"c": true}})),
         ("a: no\nb: ~\nc: 9223372036854775807\nd: '1'\n", json!({"a": "no", "b": null, "c": i64::MAX, "d": "1"})),
@@ -64,7 +64,7 @@ fn yaml_is_understood_as_yaml_1_2() {
 }
 
 #[test]
-fn yaml_that_is_malformed_or_out_of_bounds_is_a_bad_request() {
+fn malformed_or_deep_yaml_is_a_bad_request() {
     let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
     for body in ["a: [", "a: 1\n---\nb: 2\n", "a: .nan", "a: *b", &deep] {
         assert_eq!(yaml(body), Err(400), "{body:.40}");
@@ -72,7 +72,7 @@ fn yaml_that_is_malformed_or_out_of_bounds_is_a_bad_request() {
 }
 
 #[test]
-fn aliases_are_bounded() {
+fn yaml_aliases_are_bounded() {
     let bomb = (1..9).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |bomb, n| {
         format!("{bomb}a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "))
     });
@@ -80,7 +80,7 @@ fn aliases_are_bounded() {
 }
 
 #[test]
-fn a_body_of_many_small_values_is_too_large() {
+fn body_of_many_small_values_is_too_large() {
     let many = |item: &str| format!("[{}]", vec![item; 200_000].join(","));
     for body in [many("[0]"), many("{\"\":0}"), many("\"\""), many("[[]]")] {
         for content_type in ["application/json", "application/yaml"] {
@@ -97,14 +97,14 @@ fn a_body_of_many_small_values_is_too_large() {
 
 proptest! {
     #[test]
-    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bodies_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         drop(decode(None, &body));
         drop(decode(Some("application/yaml"), &body));
     }
 }
 
 #[test]
-fn repeated_keys_are_named_up_to_a_limit() {
+fn reported_repeated_keys_are_bounded() {
     let members: Vec<_> = (0..1_000).map(|n| format!(r#""k{n:03}":1,"k{n:03}":2"#)).collect();
     let decoded = decode(None, format!("{{{}}}", members.join(",")).as_bytes()).unwrap();
     assert_eq!((decoded.duplicates.len(), &decoded.value["k999"]), (DUPLICATES_MAX, &json!(2)));

@@ -101,7 +101,7 @@ fn leaf_update_and_apply_remove_empty_set() {
 }
 
 #[test]
-fn an_update_of_the_same_value_owns_nothing_and_an_apply_of_it_does() {
+fn apply_of_equal_value_shares_ownership_and_update_does_not() {
     check(
         "apply a: {n: 1}
          update c: {n: 1}
@@ -115,7 +115,7 @@ fn an_update_of_the_same_value_owns_nothing_and_an_apply_of_it_does() {
 }
 
 #[test]
-fn conflicts_with_several_managers_are_grouped() {
+fn conflicts_are_grouped_by_manager() {
     check(
         "apply a: {n: 1, t: x}
          apply b: {t: x, b: true}
@@ -139,7 +139,7 @@ fn conflicts_with_several_managers_are_grouped() {
 }
 
 #[test]
-fn explicit_null_is_owned_and_removes_nothing_by_itself() {
+fn explicit_null_is_owned_and_removes_nothing() {
     check(
         "apply a: {t: x}\napply b: {n: null, st: {c: null}}\napply b: {}",
         expect![[r#"
@@ -275,7 +275,7 @@ fn multiple_appliers_nested_type() {
 }
 
 #[test]
-fn what_nobody_owns_stays_with_what_it_is_in() {
+fn unowned_fields_stay_while_their_parent_is_owned() {
     let mut bench = Bench::new(&schema());
     bench.run("apply one: {list: [{name: a}, {name: b}]}\napply two: {list: [{name: b}]}");
     // As if set by a default.
@@ -331,7 +331,7 @@ fn multiple_applier_atomic_maps() {
 }
 
 #[test]
-fn nested_structs_that_are_removed_keep_what_others_set() {
+fn removed_structs_keep_fields_of_other_managers() {
     // struct_apply_remove_all, ..._remove_dangling, ..._update_remove_all, ..._update_dict_null, ..._update_took_over
     check(
         "apply a: {st: {a: x, b: 1}}\napply a: {}",
@@ -382,7 +382,7 @@ fn nested_structs_that_are_removed_keep_what_others_set() {
 }
 
 #[test]
-fn nested_values_and_keys_change() {
+fn nested_values_and_keys_are_replaced() {
     check(
         "apply a: {list: [{name: a, more: [b, c]}]}\napply a: {list: [{name: a, more: [a, c]}]}",
         expect![[r#"
@@ -471,7 +471,7 @@ fn preserve_unknown_fields() {
 }
 
 #[test]
-fn ignored_fields_are_neither_owned_nor_in_conflict() {
+fn reset_fields_are_neither_owned_nor_in_conflict() {
     let mut bench = Bench::new(&schema());
     let with_status = |phase: &str| {
         let mut config = thing(json!({"n": 1}));
@@ -526,7 +526,7 @@ fn appliers_of_one_object_are_bounded() {
 }
 
 #[test]
-fn a_refusal_names_some_of_many_conflicts_and_counts_all() {
+fn conflict_error_lists_some_conflicts_and_counts_all() {
     let many = |value: &str| -> Value {
         let labels: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("k{n}"), value.into())).collect();
         let mut object = thing(json!({}));

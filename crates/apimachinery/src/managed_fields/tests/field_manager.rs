@@ -30,7 +30,7 @@ fn times(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn an_entry_on_the_wire() {
+fn entries_have_the_kubernetes_json_form() {
     let mut bench = bench();
     bench.run("apply kubectl: {n: 1, set: [a]}");
     bench.update_status("controller", json!({"phase": "x"}));
@@ -49,7 +49,7 @@ fn an_entry_on_the_wire() {
 }
 
 #[test]
-fn create_is_tracked_and_what_the_server_keeps_is_nobodys() {
+fn create_records_owner_except_for_system_fields() {
     let mut bench = bench();
     let mut object = thing(json!({"n": 1}));
     object["metadata"] = json!({
@@ -65,14 +65,14 @@ fn create_is_tracked_and_what_the_server_keeps_is_nobodys() {
 }
 
 #[test]
-fn the_manager_of_nobody_is_unknown() {
+fn unnamed_manager_is_unknown() {
     let mut bench = bench();
     bench.update("", thing(json!({"n": 1})));
     assert_eq!(bench.owners(), "Update unknown: .spec .n\n");
 }
 
 #[test]
-fn an_update_of_another_version_makes_another_owner_and_an_apply_does_not() {
+fn update_entries_are_per_version_and_apply_entries_are_not() {
     let entry = |operation: &str, version: &str| {
         json!({"manager": "m", "operation": operation, "apiVersion": version, "time": "2030-01-01T00:00:01Z",
                "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}})
@@ -111,7 +111,7 @@ fn sort_encoded_managers() {
 }
 
 #[test]
-fn entries_that_cannot_be_read() {
+fn malformed_entries_are_rejected() {
     let entry = |change: &dyn Fn(&mut Value)| {
         let mut entry =
             json!({"manager": "m", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}});
@@ -133,7 +133,7 @@ fn entries_that_cannot_be_read() {
 }
 
 #[test]
-fn entries_of_a_client() {
+fn client_can_replace_or_reset_entries() {
     let ours = json!({"manager": "mine", "operation": "Update", "apiVersion": VERSION, "fieldsType": "FieldsV1",
                       "fieldsV1": {"f:spec": {"f:t": {}}}});
     let put = |entries: Value, spec: &str| {
@@ -157,7 +157,7 @@ fn entries_of_a_client() {
 }
 
 #[test]
-fn entries_of_a_client_do_not_count_through_a_subresource() {
+fn client_entries_are_ignored_through_a_subresource() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     let mut new = bench.live.clone().unwrap();
@@ -170,7 +170,7 @@ fn entries_of_a_client_do_not_count_through_a_subresource() {
 }
 
 #[test]
-fn times_move_when_fields_do() {
+fn times_change_with_fields_only() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}\nupdate u: {n: 1, t: x}");
     assert_eq!(times(&bench), ["a 01", "u 02"]);
@@ -192,7 +192,7 @@ fn times_move_when_fields_do() {
 }
 
 #[test]
-fn an_apply_that_changes_nothing_changes_nothing() {
+fn apply_without_changes_keeps_object_and_entries() {
     let mut bench = bench();
     bench.run("apply a: {n: 1, list: [{name: a}]}\nupdate u: {n: 1, list: [{name: a, value: 1}], t: x}");
     let before = bench.live.clone();
@@ -201,7 +201,7 @@ fn an_apply_that_changes_nothing_changes_nothing() {
 }
 
 #[test]
-fn entries_are_compared_without_their_times() {
+fn entries_are_compared_without_times() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}\napply b: {n: 1}");
     let before = bench.entries();
@@ -215,7 +215,7 @@ fn entries_are_compared_without_their_times() {
 }
 
 #[test]
-fn before_first_apply() {
+fn first_apply_adds_owner_of_earlier_fields() {
     let mut bench = bench();
     bench.update("m", thing(json!({"n": 1, "t": "x"})));
     bench.live.as_mut().unwrap()["status"] = json!({"phase": "x"});
@@ -232,7 +232,7 @@ fn before_first_apply() {
 }
 
 #[test]
-fn cap_update_managers() {
+fn update_managers_are_capped() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     let spec = |count: usize| {
@@ -271,7 +271,7 @@ fn cap_update_managers() {
 }
 
 #[test]
-fn conflicts_on_the_wire() {
+fn conflict_errors_have_the_form_of_kubernetes() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}\nupdate u: {n: 1, t: x}");
     bench.update_status("c", json!({"phase": "x"}));
@@ -297,7 +297,7 @@ fn conflicts_on_the_wire() {
 }
 
 #[test]
-fn refusals() {
+fn invalid_applies_are_rejected() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     let before = bench.live.clone();
@@ -332,7 +332,7 @@ fn refusals() {
 }
 
 #[test]
-fn an_update_that_does_not_fit_keeps_the_entries() {
+fn update_that_does_not_match_schema_keeps_entries() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     let before = bench.entries();
@@ -341,7 +341,7 @@ fn an_update_that_does_not_fit_keeps_the_entries() {
 }
 
 #[test]
-fn apply_to_the_status() {
+fn apply_to_status_has_separate_entries() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     bench.apply_status("s", json!({"phase": "x", "conditions": [{"type": "Ready", "status": "y"}]})).unwrap();
@@ -376,7 +376,7 @@ fn made_by_kubectl(last_applied: &Value, spec: Value) -> Bench {
 }
 
 #[test]
-fn kubectl_takes_over_what_it_last_applied() {
+fn kubectl_takes_over_fields_of_its_last_client_side_apply() {
     let last = thing(json!({"n": 1, "t": "x"}));
     let take = |manager: &str, spec: Value, config: Value| {
         let mut bench = made_by_kubectl(&last, spec);
@@ -398,7 +398,7 @@ fn kubectl_takes_over_what_it_last_applied() {
 }
 
 #[test]
-fn an_annotation_that_says_nothing_forgives_nothing() {
+fn unusable_last_applied_annotation_ignores_no_conflicts() {
     let mut other_version = thing(json!({"n": 1}));
     other_version["apiVersion"] = "store.example.com/v0".into();
     for last in [json!("x"), json!({}), other_version, thing(json!({"foo": 1})), thing(json!({"set": ["a", "a"]}))] {
@@ -408,7 +408,7 @@ fn an_annotation_that_says_nothing_forgives_nothing() {
 }
 
 #[test]
-fn kubectl_keeps_its_annotation_up_to_date() {
+fn kubectl_apply_updates_last_applied_annotation() {
     let last = thing(json!({"n": 1}));
     let annotation = |bench: &Bench| bench.live.as_ref().unwrap()["metadata"]["annotations"][LAST_APPLIED].clone();
     let mut bench = made_by_kubectl(&last, json!({"n": 1}));
@@ -427,7 +427,7 @@ fn kubectl_keeps_its_annotation_up_to_date() {
 }
 
 #[test]
-fn the_endpoints_of_a_resource() {
+fn endpoints_of_a_resource_own_spec_or_status() {
     let resource = fixture::shelf();
     let schema = Arc::new(Schema::for_resource(&resource));
     let (object, status) = (FieldManager::for_object(&resource, &schema), FieldManager::for_status(&resource, &schema));
@@ -446,7 +446,7 @@ fn the_endpoints_of_a_resource() {
 }
 
 #[test]
-fn a_dry_run_is_the_same_computation() {
+fn apply_is_a_pure_function() {
     let mut bench = bench();
     bench.run("apply a: {n: 1}");
     let now = "2030-01-01T00:00:09Z".parse().unwrap();

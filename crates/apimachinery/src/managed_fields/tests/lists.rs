@@ -39,7 +39,7 @@ fn set_apply_update_apply() {
 }
 
 #[test]
-fn items_that_are_named_are_in_the_order_of_their_names() {
+fn merged_items_have_the_order_of_the_configuration() {
     let order = |live: &str, config: &str, expected: &str| {
         let mut bench = Bench::new(&schema());
         bench.run(&format!("update u: {{set: {live}}}\nforce a: {{set: {config}}}"));
@@ -164,7 +164,7 @@ fn maps_with_duplicates() {
 }
 
 #[test]
-fn duplicates_in_a_configuration_are_refused() {
+fn duplicates_in_a_configuration_are_rejected() {
     check(
         "apply a: {set: [a, b, a]}\napply a: {list: [{name: a}, {name: a, value: 1}]}",
         expect![[r#"
@@ -216,7 +216,7 @@ fn default_keys_flat() {
 }
 
 #[test]
-fn default_keys_of_numbers() {
+fn numeric_keys_have_defaults() {
     let schema = json!({"type": "object", "properties": {
         "apiVersion": {"type": "string"}, "kind": {"type": "string"},
         "metadata": {"type": "object"},
@@ -240,7 +240,7 @@ fn default_keys_of_numbers() {
 }
 
 #[test]
-fn items_without_a_name_are_refused() {
+fn items_without_key_are_rejected() {
     let refusals = "apply a: {list: [{value: 1}]}
                     apply a: {list: [x]}
                     apply a: {list: [null]}

@@ -6,7 +6,7 @@
 use super::*;
 
 #[test]
-fn the_same_as_kubernetes() {
+fn recorded_results_of_kubernetes_are_reproduced() {
     let mut operations = 0;
     for (number, line) in include_str!("recorded.jsonl").lines().enumerate() {
         let recorded: Value = serde_json::from_str(line).unwrap();

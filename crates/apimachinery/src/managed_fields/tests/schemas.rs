@@ -102,7 +102,7 @@ fn atomic_to_granular() {
 }
 
 #[test]
-fn a_list_gets_another_key() {
+fn list_with_additional_key_keeps_old_entries() {
     let item = |extra: Value| {
         json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "zone"],
                "items": {"type": "object", "properties": {
@@ -146,7 +146,7 @@ fn a_list_gets_another_key() {
 }
 
 #[test]
-fn what_a_schema_once_had_stays_until_it_is_written_anew() {
+fn field_removed_from_schema_stays_until_overwritten() {
     let mut after = schema();
     after["properties"]["spec"]["properties"].as_object_mut().unwrap().remove("t");
     check_change(

@@ -49,7 +49,7 @@ fn starts_with(path: &Path, other: &Path) -> bool {
 
 proptest! {
     #[test]
-    fn algebra_is_that_of_sets_of_paths(left in paths(), right in paths()) {
+    fn set_operations_equal_those_on_plain_sets(left in paths(), right in paths()) {
         let (a, b) = (set(&left), set(&right));
         prop_assert_eq!(members(&a), left.clone());
         prop_assert_eq!(members(&a.union(&b)), left.union(&right).cloned().collect());
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back(paths in paths()) {
+    fn fields_v1_round_trips(paths in paths()) {
         let a = set(&paths);
         let text = a.to_json();
         prop_assert_eq!(FieldSet::from_json(&text), Ok(a.clone()), "{}", text);
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "\\PC{0,40}", key in "[fkvix.]?:?\\PC{0,12}") {
+    fn arbitrary_fields_v1_does_not_panic(text in "\\PC{0,40}", key in "[fkvix.]?:?\\PC{0,12}") {
         let _ = FieldSet::from_json(&text);
         if let Ok(Some(element)) = PathElement::from_text(&key) {
             prop_assert_eq!(PathElement::from_text(&element.to_text()), Ok(Some(element)));
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn elements_have_one_order(elements in vec(element(), 0..6)) {
+    fn order_of_path_elements_is_total(elements in vec(element(), 0..6)) {
         for a in &elements {
             for b in &elements {
                 prop_assert_eq!(a.cmp(b), b.cmp(a).reverse());
@@ -97,14 +97,14 @@ proptest! {
 }
 
 #[test]
-fn a_set_is_written_in_the_order_of_its_elements() {
+fn set_is_encoded_in_element_order() {
     let text = r#"{"f:a":{},"f:b":{".":{},"f:c":{}},"f:d":{"f:e":{}},"k:{\"name\":\"x\"}":{},"k:{\"name\":\"x\",\"port\":80}":{},"k:{\"port\":9}":{},"k:{\"port\":80}":{},"v:1":{},"v:1.5":{},"v:10":{},"v:\"10\"":{},"v:\"9\"":{},"v:false":{},"v:true":{},"v:[]":{},"v:{}":{},"v:null":{},"i:-1":{},"i:2":{},"i:10":{}}"#;
     let shuffled: Value = serde_json::from_str(text).unwrap();
     assert_eq!(FieldSet::from_fields_v1(&shuffled).unwrap().to_json(), text);
 }
 
 #[test]
-fn elements_are_written_as_go_writes_json() {
+fn elements_are_encoded_as_go_json() {
     let written = |element: PathElement, expected: &str| {
         let set = FieldSet::from_iter([Path(vec![element])]);
         assert_eq!(set.to_json(), format!("{{{expected}:{{}}}}"));
@@ -120,7 +120,7 @@ fn elements_are_written_as_go_writes_json() {
 }
 
 #[test]
-fn paths_are_printed_as_in_messages() {
+fn paths_are_formatted_as_in_messages() {
     let print = |elements: &[PathElement], expected: &str| assert_eq!(Path(elements.to_vec()).to_string(), expected);
     let f = |name: &str| PathElement::field(name);
     print(&[f("spec"), f("cidr")], ".spec.cidr");
@@ -140,13 +140,13 @@ fn paths_are_printed_as_in_messages() {
 }
 
 #[test]
-fn members_of_one_level_come_before_those_below() {
+fn paths_are_listed_level_by_level() {
     let paths: Vec<String> = fields(&["b", "a.c", "a", "a.b.d"]).paths().iter().map(ToString::to_string).collect();
     assert_eq!(paths, [".a", ".b", ".a.c", ".a.b.d"]);
 }
 
 #[test]
-fn what_is_not_understood_is_ignored_and_what_is_wrong_is_refused() {
+fn unknown_element_types_are_ignored_and_malformed_rejected() {
     let read = |text: &str| FieldSet::from_json(text).map(|set| set.to_json());
     for (text, expected) in [
         ("{}", "{}"),
@@ -188,7 +188,7 @@ fn what_is_not_understood_is_ignored_and_what_is_wrong_is_refused() {
 }
 
 #[test]
-fn depth_is_bounded() {
+fn path_depth_is_bounded() {
     let nested = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!({"f:a": inner}));
     assert_eq!(FieldSet::from_fields_v1(&nested(FIELD_PATH_ELEMENTS_MAX)).map(|set| set.len()), Ok(1));
     assert_eq!(FieldSet::from_fields_v1(&nested(FIELD_PATH_ELEMENTS_MAX + 1)), Err(FieldsError::TooDeep));
@@ -200,7 +200,7 @@ fn depth_is_bounded() {
 
 /// Many managers with many fields: the work is proportional to the number of elements, not to a product.
 #[test]
-fn sets_of_many_managers_are_joined_and_compared_in_one_go() {
+fn large_sets_are_merged_and_compared_in_linear_time() {
     const COUNT: usize = 3000;
     let of = |names: &mut dyn Iterator<Item = usize>| -> FieldSet {
         names.map(|n| Path::fields(["metadata".to_owned(), format!("f{n:06}")].iter().map(String::as_str))).collect()
@@ -218,14 +218,14 @@ fn sets_of_many_managers_are_joined_and_compared_in_one_go() {
 }
 
 #[test]
-fn elements_of_one_meaning_are_one_however_they_are_written() {
+fn elements_with_equal_value_are_merged() {
     let written = (0..2000).map(|n| (format!("v:{}1", " ".repeat(n)), json!({format!("f:a{n}"): {}})));
     let set = FieldSet::from_fields_v1(&Value::Object(written.collect())).unwrap();
     assert_eq!((set.nodes().len(), set.len()), (1, 2000));
 }
 
 #[test]
-fn keys_of_elements_take_no_more_memory_than_their_text() {
+fn memory_of_element_keys_is_bounded_by_text_length() {
     let read = |content: String| PathElement::from_text(&format!("k:{content}"));
     assert!(read(json!({"type": "x".repeat(1 << 20)}).to_string()).is_ok());
     assert!(read(format!("{{\"a\":[{}0]}}", "[0],".repeat(100_000))).is_err());

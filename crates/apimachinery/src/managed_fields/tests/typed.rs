@@ -98,7 +98,7 @@ fn errors() {
 }
 
 #[test]
-fn misfits_are_named_up_to_a_limit() {
+fn reported_mismatches_are_bounded() {
     let many = Value::Object((0..1000).map(|n| (format!("x{n}"), json!(1))).collect());
     assert_eq!(spec().typed(&many, Strictness::Strict).unwrap_err().0.len(), 100);
 }
@@ -154,7 +154,7 @@ fn compare() {
 }
 
 #[test]
-fn a_comparison_without_paths_is_without_all_below_them() {
+fn comparison_without_paths_excludes_their_children() {
     let schema = spec();
     let (old, new) = (yaml("{n: 1, st: {a: x}}"), yaml("{n: 2, st: {c: {d: q}}, map: {}}"));
     let [old, new] = [&old, &new].map(|value| schema.typed(value, Strictness::Strict).unwrap());
@@ -271,7 +271,7 @@ fn remove_and_extract() {
 }
 
 #[test]
-fn what_a_schema_leaves_open_is_deduced() {
+fn undeclared_types_are_deduced() {
     let deduced = |schema: Value| {
         let schema = Schema::compile(&schema);
         let value = json!({"a": {"b": [1]}});

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::{super::value, *};
 
 #[test]
-fn values_have_one_order() {
+fn order_of_values_is_total() {
     let sorted = [
         json!(-1),
         json!(0.5),
@@ -37,7 +37,7 @@ fn values_have_one_order() {
 }
 
 #[test]
-fn numbers_are_equal_by_what_they_mean() {
+fn numbers_are_compared_by_value() {
     assert!(value::equal(&json!(1), &json!(1.0)) && value::equal(&json!([{"a": 2.0}]), &json!([{"a": 2}])));
     assert!(!value::equal(&json!(1), &json!("1")) && !value::equal(&json!(null), &json!({})));
     // Large integers are distinguished, although their floats would be equal.

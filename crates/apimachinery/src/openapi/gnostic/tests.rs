@@ -58,7 +58,7 @@ fn texts_at(message: &[u8], path: &[u64]) -> Vec<String> {
 }
 
 #[test]
-fn a_document_is_read_by_its_numbers() {
+fn document_is_encoded_with_gnostic_field_numbers() {
     let document = v2(&[v3(&fixture::registry(), "store.example.com", "v1alpha1")]);
     let bytes = encode(&document);
     assert_eq!(texts_at(&bytes, &[1]), ["2.0"]);
@@ -79,7 +79,7 @@ fn a_document_is_read_by_its_numbers() {
 }
 
 #[test]
-fn every_word_of_a_schema_has_its_number() {
+fn every_schema_keyword_has_its_field_number() {
     let schema = json!({
         "$ref": "#/definitions/a", "format": "f", "title": "t", "description": "d", "default": {"a": 1},
         "multipleOf": 2, "maximum": 3, "exclusiveMaximum": true, "minimum": 1, "exclusiveMinimum": true,

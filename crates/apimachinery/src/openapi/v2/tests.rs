@@ -41,7 +41,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 }
 
 #[test]
-fn a_document_is_swagger_with_the_paths_of_its_group_alone() {
+fn document_has_only_paths_of_its_group() {
     let document = document();
     assert_eq!(names(&document), BTreeSet::from(["definitions", "info", "paths", "swagger"]));
     assert_eq!(document["swagger"], "2.0");
@@ -53,7 +53,7 @@ fn a_document_is_swagger_with_the_paths_of_its_group_alone() {
 }
 
 #[test]
-fn definitions_are_the_components_under_names_that_every_parser_can_refer_to() {
+fn definitions_equal_v3_components() {
     let document = document();
     let definitions = names(&document["definitions"]);
     assert_eq!(definitions, names(&v3(&fixture::registry(), "store.example.com", "v1alpha1")["components"]["schemas"]));
@@ -62,7 +62,7 @@ fn definitions_are_the_components_under_names_that_every_parser_can_refer_to() {
 }
 
 #[test]
-fn only_kinds_carry_a_group_version_kind() {
+fn only_kinds_have_a_group_version_kind() {
     const GVK: &str = "x-kubernetes-group-version-kind";
     let document = document();
     for (name, definition) in document["definitions"].as_object().unwrap() {
@@ -76,7 +76,7 @@ fn only_kinds_carry_a_group_version_kind() {
 }
 
 #[test]
-fn every_reference_resolves_and_is_one_that_readers_of_v2_see() {
+fn references_resolve_without_all_of() {
     let document = document();
     let mut used = BTreeSet::new();
     for schema in schemas(&document) {
@@ -96,7 +96,7 @@ fn every_reference_resolves_and_is_one_that_readers_of_v2_see() {
 }
 
 #[test]
-fn no_word_is_one_that_swagger_does_not_know() {
+fn only_swagger_keywords_are_used() {
     let known: BTreeSet<&str> = SCHEMA_WORDS.into_iter().chain(["$ref"]).collect();
     let document = document();
     for schema in schemas(&document) {
@@ -133,7 +133,7 @@ fn no_word_is_one_that_swagger_does_not_know() {
 }
 
 #[test]
-fn words_that_swagger_lacks_are_dropped_and_the_rest_is_kept() {
+fn unsupported_keywords_are_dropped() {
     let theirs = json!({
         "description": "A choice.",
         "nullable": true,
@@ -160,7 +160,7 @@ fn words_that_swagger_lacks_are_dropped_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_patch_consumes_exactly_what_is_accepted() {
+fn patch_consumes_exactly_the_accepted_types() {
     let document = document();
     let mut patches = 0;
     for (name, operation) in operations(&document).iter().filter(|(name, _)| name.starts_with("patch ")) {
@@ -176,7 +176,7 @@ fn a_patch_consumes_exactly_what_is_accepted() {
 }
 
 #[test]
-fn bodies_and_answers_are_where_swagger_has_them() {
+fn bodies_and_responses_are_converted() {
     let document = document();
     let shelves = &document["paths"]["/apis/store.example.com/v1alpha1/shelves"];
     let body = shelves["post"]["parameters"].as_array().unwrap().last().unwrap();
@@ -195,7 +195,7 @@ fn bodies_and_answers_are_where_swagger_has_them() {
 }
 
 #[test]
-fn several_groups_make_one_document() {
+fn several_groups_are_merged() {
     let mut other = v3(&fixture::registry(), "store.example.com", "v1alpha1");
     other["paths"] = json!({"/apis/b/v1/things": {}});
     let document = v2(&[v3(&fixture::registry(), "store.example.com", "v1alpha1"), other]);

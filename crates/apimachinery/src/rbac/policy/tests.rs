@@ -55,7 +55,7 @@ fn verbs(policy: Policy, who: &Arc<UserInfo>, namespace: &str) -> Vec<&'static s
 }
 
 #[test]
-fn a_role_holds_where_it_is_bound() {
+fn role_applies_in_the_namespace_of_its_binding() {
     let jane = identity("jane", &[]);
     let bound = |binding: &Object| {
         let mut policy = policy();
@@ -77,7 +77,7 @@ fn a_role_holds_where_it_is_bound() {
 }
 
 #[test]
-fn rules_come_from_groups_and_from_each_binding() {
+fn rules_come_from_groups_and_all_bindings() {
     let mut policy = policy();
     policy.add_binding(&binding("", (CLUSTER_ROLE, "reader"), json!([{"kind": "Group", "name": "team"}])));
     policy.add_binding(&binding("team", (CLUSTER_ROLE, "writer"), json!([{"kind": "Group", "name": "team"}])));
@@ -86,7 +86,7 @@ fn rules_come_from_groups_and_from_each_binding() {
 }
 
 #[test]
-fn a_service_account_is_a_user_of_its_namespace() {
+fn service_account_is_a_user_with_its_namespace() {
     let account = |namespace: &str| json!([{"kind": "ServiceAccount", "name": "robot", "namespace": namespace}]);
     for (place, given) in [("", "team"), ("team", ""), ("other", "team")] {
         let mut policy = policy();
@@ -97,18 +97,18 @@ fn a_service_account_is_a_user_of_its_namespace() {
 }
 
 #[test]
-fn everybody_is_who_is_known() {
+fn default_rules_apply_to_authenticated_users_only() {
     let policy = Arc::new(policy());
     let open = Attributes::NonResource { verb: "get", path: "/open" };
     assert!(Permissions::resolve(&identity("jane", &[]), "", &policy).allows(&open));
-    let nobody = UserInfo { user: "system:anonymous".to_owned(), ..UserInfo::default() };
-    let refusal = Permissions::resolve(&Arc::new(nobody), "", &policy).authorize(&open).unwrap_err();
+    let anonymous = UserInfo { user: "system:anonymous".to_owned(), ..UserInfo::default() };
+    let refusal = Permissions::resolve(&Arc::new(anonymous), "", &policy).authorize(&open).unwrap_err();
     assert_eq!(refusal.reason, StatusReason::Forbidden);
     assert_eq!(refusal.message, r#"forbidden: User "system:anonymous" cannot get path "/open""#);
 }
 
 #[test]
-fn superusers_need_no_rule() {
+fn system_masters_need_no_rules() {
     assert_eq!(
         verbs(Policy::default(), &identity("root", &["system:masters"]), ""),
         ["get", "create", "delete", "other"]
@@ -116,7 +116,7 @@ fn superusers_need_no_rule() {
 }
 
 #[test]
-fn what_one_does_not_have_is_not_given() {
+fn only_held_permissions_can_be_granted() {
     let mut policy = policy();
     policy.add_binding(&binding("team", (CLUSTER_ROLE, "reader"), json!([user("jane")])));
     let permissions = Permissions::resolve(&identity("jane", &["a"]), "team", &Arc::new(policy));
@@ -135,7 +135,7 @@ fn what_one_does_not_have_is_not_given() {
 }
 
 #[test]
-fn what_cannot_be_read_gives_no_rights() {
+fn unreadable_roles_and_bindings_grant_nothing() {
     let mut policy = policy();
     policy.add_role(&object(json!({"metadata": {"name": "odd"}, "rules": "all"})));
     policy.add_binding(&binding("", (CLUSTER_ROLE, "odd"), json!([user("jane")])));

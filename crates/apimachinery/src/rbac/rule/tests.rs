@@ -14,7 +14,7 @@ fn held(rules: &[Rule]) -> Vec<Arc<Rule>> {
 }
 
 #[test]
-fn a_rule_allows_what_stands_in_it() {
+fn rule_allows_listed_verbs_groups_and_resources() {
     let rule = Rule::on_resources(&["get", "list"], &["g"], &["pools", "claims/status"]);
     for (verb, group, resource, expected) in [
         ("get", "g", "pools", true),
@@ -32,7 +32,7 @@ fn a_rule_allows_what_stands_in_it() {
 }
 
 #[test]
-fn a_star_is_anything() {
+fn wildcard_matches_any_value() {
     let all = Rule::on_resources(&["*"], &["*"], &["*"]);
     assert!(all.allows(&resource_ask("get", "", "pods/log", "x")));
     assert!(!all.allows(&Attributes::NonResource { verb: "get", path: "/" }));
@@ -43,7 +43,7 @@ fn a_star_is_anything() {
 }
 
 #[test]
-fn names_narrow_a_rule() {
+fn resource_names_restrict_a_rule() {
     let rule = Rule { resource_names: to_strings(&["a", "b"]), ..Rule::on_resources(&["get"], &["g"], &["pools"]) };
     for (name, expected) in [("a", true), ("b", true), ("c", false), ("", false)] {
         assert_eq!(rule.allows(&resource_ask("get", "g", "pools", name)), expected, "{name}");
@@ -51,7 +51,7 @@ fn names_narrow_a_rule() {
 }
 
 #[test]
-fn paths_are_whole_unless_they_end_with_a_star() {
+fn paths_match_exactly_or_by_trailing_wildcard() {
     let rule = Rule::on_paths(&["get"], &["/metrics", "/logs/*"]);
     for (path, expected) in [
         ("/metrics", true),
@@ -68,7 +68,7 @@ fn paths_are_whole_unless_they_end_with_a_star() {
 }
 
 #[test]
-fn what_is_missing_is_told_by_thing() {
+fn missing_permissions_are_listed_by_resource() {
     let own = held(&[Rule::on_resources(&["get"], &["g"], &["pools"]), Rule::on_paths(&["get"], &["/a/*"])]);
     let wanted = [
         Rule::on_resources(&["get", "list", "watch"], &["g"], &["pools", "claims"]),
@@ -90,7 +90,7 @@ fn what_is_missing_is_told_by_thing() {
 }
 
 #[test]
-fn a_star_is_covered_by_a_star_alone() {
+fn wildcard_is_covered_only_by_wildcard() {
     let many = held(&[Rule::on_resources(&["get", "list"], &["", "g"], &["pools", "pools/status"])]);
     for wanted in [
         Rule::on_resources(&["*"], &["g"], &["pools"]),
@@ -147,7 +147,7 @@ fn asks() -> Vec<Attributes<'static>> {
 proptest! {
     /// A granted role never allows more than its grantor is allowed.
     #[test]
-    fn what_is_covered_is_allowed(own in rules(), wanted in rules()) {
+    fn covered_rules_allow_nothing_more(own in rules(), wanted in rules()) {
         let own = held(&own);
         let given: Vec<&Rule> = wanted.iter().filter(|rule| missing_rules(&own, [*rule]).is_empty()).collect();
         for attributes in asks() {
@@ -159,13 +159,13 @@ proptest! {
 
     /// Users can grant their own permissions.
     #[test]
-    fn what_one_has_is_covered(own in rules()) {
+    fn held_rules_are_covered(own in rules()) {
         prop_assert_eq!(missing_rules(&held(&own), &own), Vec::<String>::new());
     }
 }
 
 #[test]
-fn rules_are_counted_without_being_multiplied_out() {
+fn rule_pairs_are_counted_without_expansion() {
     let many = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
     let count = |rule: &Rule| (rule.pairs(), RequestedRule::of(rule, &HeldRules::of(&[])).breakdown().count());
     let rule = Rule { verbs: many(3), api_groups: many(5), resources: many(7), ..Rule::default() };
@@ -178,7 +178,7 @@ fn rules_are_counted_without_being_multiplied_out() {
 }
 
 #[test]
-fn missing_permissions_are_named_up_to_a_limit() {
+fn missing_permissions_are_bounded() {
     let many: Vec<String> = (0..100_000).map(|n| format!("r{n:06}")).collect();
     let huge = Rule { verbs: many.clone(), api_groups: many.clone(), resources: many, ..Rule::default() };
     let lines = missing_rules(&[], [&huge]);
@@ -188,7 +188,7 @@ fn missing_permissions_are_named_up_to_a_limit() {
 }
 
 #[test]
-fn comparisons_of_rules_are_bounded() {
+fn rule_comparisons_are_bounded() {
     let names = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
     let of_names = |names| Rule { resource_names: names, ..Rule::on_resources(&["get"], &["g"], &["a"]) };
     let own = held(&names(6400).into_iter().map(|name| of_names(vec![name])).collect::<Vec<_>>());

@@ -119,7 +119,7 @@ fn writes(decision: &Decision) -> Vec<String> {
 }
 
 #[test]
-fn a_kind_adds_defaults_companions_and_warnings() {
+fn kind_adds_defaults_secondary_writes_and_warnings() {
     let decision = create(json!({"name": "a"}), "brown").unwrap();
     assert_eq!(
         (writes(&decision), decision.warnings),
@@ -129,7 +129,7 @@ fn a_kind_adds_defaults_companions_and_warnings() {
 }
 
 #[test]
-fn faults_of_metadata_and_of_the_kind_come_in_one_answer() {
+fn metadata_and_kind_errors_are_reported_together() {
     let labels = json!({"name": "a", "labels": {"x": "-"}});
     let both = create(labels.clone(), "green").unwrap_err();
     let fields: Vec<_> = both.details.causes.iter().map(|cause| cause.field.as_str()).collect();
@@ -149,7 +149,7 @@ fn faults_of_metadata_and_of_the_kind_come_in_one_answer() {
 }
 
 #[test]
-fn a_default_that_changes_nothing_is_no_change() {
+fn defaulting_without_effect_is_no_write() {
     let current = created(json!({"name": "a"}), "");
     let decision = merge(&current, json!({"spec": null})).unwrap();
     assert!(matches!(&decision.answer, WriteResult::Unchanged(object) if Arc::ptr_eq(object, &current)));
@@ -157,7 +157,7 @@ fn a_default_that_changes_nothing_is_no_change() {
 }
 
 #[test]
-fn what_a_write_replaces_is_the_very_object_that_was_read() {
+fn write_refers_to_the_object_that_was_read() {
     let current = created(json!({"name": "a", "finalizers": ["e.x/a"]}), "blue");
     for decision in [merge(&current, json!({"spec": {"colour": "pink"}})), delete(&current)] {
         let decision = decision.unwrap();
@@ -167,7 +167,7 @@ fn what_a_write_replaces_is_the_very_object_that_was_read() {
 }
 
 #[test]
-fn a_kind_is_asked_before_a_deletion_begins_and_before_it_ends() {
+fn kind_can_reject_deletion_at_its_beginning_and_end() {
     let red = created(json!({"name": "a", "finalizers": ["e.x/a"]}), "red");
     assert_eq!(delete(&red).unwrap_err().reason, StatusReason::Conflict);
 
@@ -184,7 +184,7 @@ fn a_kind_is_asked_before_a_deletion_begins_and_before_it_ends() {
 }
 
 #[test]
-fn a_deletion_takes_companions_along_and_tells_the_uid() {
+fn delete_includes_secondary_writes_and_returns_uid() {
     let current = created(json!({"name": "a"}), "blue");
     let decision = delete(&current).unwrap();
     assert_eq!(writes(&decision), ["-shelves", "-books"]);
@@ -194,7 +194,7 @@ fn a_deletion_takes_companions_along_and_tells_the_uid() {
 }
 
 #[test]
-fn only_a_change_of_desire_through_the_main_path_counts() {
+fn only_spec_changes_through_main_resource_increment_generation() {
     let grey = created(json!({"name": "a"}), "grey");
     let mut bare = (*grey).clone();
     bare.set_field("status", Value::Null);

@@ -10,7 +10,7 @@ fn check(mut value: Value) -> (Value, Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn unknown_fields_are_removed_and_named() {
+fn unknown_fields_are_removed_and_reported() {
     let (value, unknown, errors) = check(json!({
         "apiVersion": "v", "kind": "k", "extra": 1,
         "metadata": {"name": "a", "nom": "b", "labels": {"any": "thing"}},
@@ -24,7 +24,7 @@ fn unknown_fields_are_removed_and_named() {
 }
 
 #[test]
-fn every_wrong_type_is_named() {
+fn all_type_errors_are_reported() {
     let (_, _, errors) = check(json!({
         "kind": 1, "metadata": {"labels": {"a": 1}, "finalizers": ["a", 2], "generation": 1.5, "ownerReferences": {}},
         "spec": [],
@@ -43,7 +43,7 @@ fn every_wrong_type_is_named() {
 }
 
 #[test]
-fn what_is_required_and_missing_is_named() {
+fn missing_required_fields_are_reported() {
     let item = json!({
         "type": "object", "required": ["name", "size"],
         "properties": {"name": {"type": "string"}, "size": {"type": "integer"}, "note": {"type": "string"}},
@@ -68,7 +68,7 @@ fn what_is_required_and_missing_is_named() {
 }
 
 #[test]
-fn what_a_list_must_not_hold_twice_is_named() {
+fn duplicate_list_items_are_reported() {
     let ports = json!({
         "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
         "items": {"type": "object", "properties": {
@@ -95,13 +95,13 @@ fn what_a_list_must_not_hold_twice_is_named() {
 }
 
 #[test]
-fn null_is_as_good_as_absent() {
+fn null_is_treated_as_absent() {
     let (value, unknown, errors) = check(json!({"metadata": {"creationTimestamp": null}, "status": null}));
     assert_eq!((value, unknown.len(), errors.len()), (json!({"metadata": {}}), 0, 0));
 }
 
 #[test]
-fn fields_of_any_name_are_kept_where_the_schema_says_so() {
+fn unknown_fields_are_kept_if_the_schema_preserves_them() {
     let text = json!({"type": "string"});
     let schema = json!({"type": "object", "properties": {
         "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": text}},
@@ -123,21 +123,21 @@ fn fields_of_any_name_are_kept_where_the_schema_says_so() {
 }
 
 #[test]
-fn what_is_reported_is_bounded_and_all_is_removed() {
+fn reported_fields_are_bounded_and_all_are_removed() {
     let many: serde_json::Map<_, _> = (0..1000).map(|n| (format!("f{n}"), json!(1))).collect();
     let (value, unknown, errors) = check(json!({"spec": many, "metadata": {"labels": many}}));
     assert_eq!((unknown.len(), errors.len(), &value["spec"]), (SCHEMA_ERRORS_MAX, SCHEMA_ERRORS_MAX, &json!({})));
 }
 
 #[test]
-fn a_body_that_is_no_object_has_a_fault_and_no_panic() {
+fn body_that_is_no_object_is_a_type_error() {
     for body in [json!(null), json!([]), json!("x"), json!(1)] {
         assert_eq!(check(body).2.len(), 1);
     }
 }
 
 #[test]
-fn numbers_and_choices_have_bounds() {
+fn integer_range_and_enum_are_checked() {
     let schema = json!({"type": "object", "properties": {
         "n": {"type": "integer", "format": "int32"}, "m": {"type": "integer"}, "c": {"type": "string", "enum": ["a", "b"]},
     }});
@@ -188,7 +188,7 @@ fn whole_number_written_as_a_double_is_an_integer() {
 }
 
 #[test]
-fn times_are_times() {
+fn times_must_be_rfc_3339() {
     let meta = |time: &str| check(json!({"metadata": {"creationTimestamp": time}})).2;
     assert!(meta("2026-01-02T03:04:05Z").is_empty() && meta("2026-01-02T03:04:05.5+01:00").is_empty());
     for bad in ["", "yesterday", "2026-13-01T00:00:00Z", "99999999-01-01T00:00:00Z"] {
@@ -197,7 +197,7 @@ fn times_are_times() {
 }
 
 #[test]
-fn lists_of_metadata_are_bounded() {
+fn metadata_lists_are_bounded() {
     use crate::limits::{ANNOTATIONS_MAX, FINALIZERS_MAX, LABELS_MAX, MANAGERS_MAX, OWNERS_MAX};
     let texts = |count: usize| -> Value { (0..count).map(|n| format!("f{n}")).collect() };
     let map = |count: usize| -> Value {
@@ -219,7 +219,7 @@ fn lists_of_metadata_are_bounded() {
 }
 
 #[test]
-fn a_list_that_is_too_long_is_invalid_and_not_unreadable() {
+fn too_long_list_is_a_field_error() {
     let body = json!({"metadata": {"name": "a", "finalizers": vec!["x"; 2000]}, "spec": {"colour": 1}});
     let decoded = fixture::decoded(&fixture::shelf(), body.into(), crate::options::FieldValidation::Warn).unwrap();
     let errors: Vec<String> = decoded.errors.iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ const ANSWERS_MAX: usize = 120;
 /// Every second round first kills only the process, so that the next server starts on data that may be only in the
 /// kernel's page cache when the power fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_claims_survive_a_power_loss() {
+async fn acknowledged_claims_survive_power_loss() {
     let mut random = SmallRng::seed_from_u64(support::seed());
     let directory = tempfile::tempdir().unwrap();
     let data = |round: u64| directory.path().join(format!("data-{round}"));

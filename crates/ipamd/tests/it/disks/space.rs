@@ -11,7 +11,7 @@ use testkit::{allocated_cidr, claim};
 use super::POOL;
 
 #[tokio::test]
-async fn a_full_disk_is_said_and_survived() {
+async fn full_disk_rejects_writes_and_recovers() {
     let directory = tempfile::tempdir().unwrap();
     let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
     let mut books = Books::new();

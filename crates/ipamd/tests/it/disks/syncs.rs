@@ -24,7 +24,7 @@ const LARGE_MAX: usize = 400;
 
 /// Frames whose sync failed may be in the page cache but not on the disk, so the next server must not rely on them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_sync_of_the_log_ends_the_server() {
+async fn failed_wal_fsync_stops_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
     let load = Load::begin(&front, "before");
@@ -47,7 +47,7 @@ async fn a_failed_sync_of_the_log_ends_the_server() {
 /// The failed commit has changed a page that no other commit in the log changes. If the data file had that page but the
 /// log had lost the commit, the block of the claim would be free although the claim exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_power_loss_in_the_recovery_loses_nothing() {
+async fn power_loss_during_recovery_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
     let mut books = Books::new();
@@ -84,7 +84,7 @@ async fn make(front: &ServerFixture, name: String) -> (String, Known) {
 
 /// `SQLite` treats the frames as checkpointed, and the kernel treats the pages as clean.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_sync_of_the_data_file_ends_the_server() {
+async fn failed_data_file_fsync_stops_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let (disk, mut front) = start_with_pool(&directory.path().join("data")).await;
     let load = Load::begin(&front, "before");

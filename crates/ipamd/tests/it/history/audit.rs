@@ -168,7 +168,7 @@ fn take(blocks: &mut BTreeSet<Block>, block: Block, event: &Value) {
 }
 
 #[test]
-fn a_story_that_cannot_be_is_noticed() {
+fn replay_rejects_impossible_event_sequences() {
     let event = |kind: &str, name: &str, revision: u64, block: &str| {
         let metadata = json!({ "name": name, "resourceVersion": revision.to_string() });
         let status = json!({ "poolRef": { "name": "root" }, "allocatedCIDR": block });

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use self::bodies::{GROUPS, PATHS, VERBS};
 use super::{
-    Access, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GUISES, NAMESPACES, ROLE_BINDINGS, is_role, role_ref, subject,
+    Access, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, IMPERSONATED_USERS, NAMESPACES, ROLE_BINDINGS, is_role, role_ref,
+    subject,
 };
 use crate::{
     compared_kind::{Collection, ComparedKind, NAMES},
     generate::{AGENTS, APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, TABLE, put},
-    request::{Body, Guise, Request, STALE_VERSION},
+    request::{Body, ImpersonatedUser, Request, STALE_VERSION},
     rng::Rng,
 };
 
@@ -55,7 +56,7 @@ impl Draw {
             _ => self.list(),
         };
         if self.rng.chance(60) {
-            request.guise = Some(self.rng.one(&GUISES));
+            request.impersonated = Some(self.rng.one(&IMPERSONATED_USERS));
         }
         if request.writes() && self.rng.chance(5) && request.query.is_empty() {
             request.query.push(("dryRun", "All".to_owned()));
@@ -233,8 +234,8 @@ impl Draw {
             attributes.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| value != ""));
             json!({ "resourceAttributes": attributes })
         };
-        let guise: Guise = self.rng.one(&GUISES);
-        review(guise, &spec)
+        let impersonated: ImpersonatedUser = self.rng.one(&IMPERSONATED_USERS);
+        review(impersonated, &spec)
     }
 }
 
@@ -267,17 +268,17 @@ fn request(label: &'static str, method: Method, collection: &str) -> Request {
         content_type: None,
         accept: None,
         user_agent: AGENTS[0],
-        guise: None,
+        impersonated: None,
         body: Body::Empty,
     }
 }
 
-fn review(guise: Guise, spec: &Value) -> Request {
+fn review(impersonated: ImpersonatedUser, spec: &Value) -> Request {
     let kind = "SelfSubjectAccessReview";
     let body = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec });
     Request {
         content_type: Some(JSON),
-        guise: Some(guise),
+        impersonated: Some(impersonated),
         body: Body::Json(body),
         ..request("question", Method::POST, REVIEWS)
     }

@@ -80,7 +80,7 @@ async fn freeze_with_the_head(front: &ServerFixture, replica: usize) {
 /// The frozen replica holds the head of the log and keeps its connections. The other replicas take over the head, and the frozen
 /// replica recovers after it has resumed.
 #[tokio::test]
-async fn a_frozen_replica_holds_nobody_up() {
+async fn frozen_replica_does_not_block_others() {
     let front = three().await;
     let mut acknowledged = 0;
     for frozen in 0..3 {
@@ -108,7 +108,7 @@ async fn a_frozen_replica_holds_nobody_up() {
 
 /// A watch on each replica delivers the writes of all replicas.
 #[tokio::test]
-async fn a_watch_on_one_sees_what_another_writes() {
+async fn watch_on_one_replica_gets_writes_of_another() {
     let front = three().await;
     let from = revision(&body(&front.get(CLAIMS).await, 200));
     let mut watches = Vec::new();
@@ -136,7 +136,7 @@ async fn a_watch_on_one_sees_what_another_writes() {
 
 /// A watch on one replica continues a list from another: every later event is delivered exactly once.
 #[tokio::test]
-async fn a_list_on_one_joins_a_watch_on_another() {
+async fn watch_on_one_replica_continues_list_of_another() {
     const CLAIMED: usize = 60;
     let front = three().await;
     let writing = front.claims.clone();
@@ -170,7 +170,7 @@ async fn a_list_on_one_joins_a_watch_on_another() {
 
 /// A restarted replica has applied the writes of the others before it serves requests.
 #[tokio::test]
-async fn who_comes_back_knows_what_happened() {
+async fn restarted_replica_serves_missed_writes() {
     let mut front = three().await;
     front.server.kill_one(1);
     burst(&front, "without", 6).await;

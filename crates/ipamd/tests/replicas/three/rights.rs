@@ -21,7 +21,7 @@ async fn may_list(front: &ServerFixture, replica: usize, revision: u64) -> bool 
 }
 
 #[tokio::test]
-async fn a_right_is_there_and_gone_with_the_revision_that_says_so() {
+async fn permission_changes_apply_at_their_revision_on_every_replica() {
     let front = ServerFixture::open().await;
     let admin = front.server.server(0).http();
     for _ in 0..3 {

@@ -74,7 +74,7 @@ fn without_figures(mut pool: Value) -> Value {
 }
 
 #[tokio::test]
-async fn pool_with_unknown_values_is_kept_and_served_by_the_newer_version_alone() {
+async fn pool_with_unknown_values_is_served_only_by_newer_replica() {
     let versions = Versions::start().await;
     let (present, newer) = (&versions.present, &versions.newer);
     let path = format!("{POOLS}/p");
@@ -102,7 +102,7 @@ async fn pool_with_unknown_values_is_kept_and_served_by_the_newer_version_alone(
 }
 
 #[tokio::test]
-async fn addresses_that_an_unknown_kind_holds_are_not_handed_out() {
+async fn addresses_held_by_unknown_kind_are_not_allocated() {
     let versions = Versions::start().await;
     let (present, newer) = (&versions.present, &versions.newer);
     assert_eq!(post(present, POOLS, pool("p").cidr("10.0.0.0/24")).await.status, 201);

@@ -18,10 +18,10 @@ const RESOURCES: [&str; 9] =
 const URLS: [&str; 6] = ["/metrics", "/logs/*", "/logs*", "/healthz", "/*", "*"];
 const USERS: [&str; 4] = ["jane", "joe", "jim", "system:serviceaccount:default:robot"];
 const TEAMS: [&str; 4] = ["team", "ops", "system:authenticated", "system:serviceaccounts"];
-/// Roles that may exist, and `nobody-s`, which never exists. `cluster-admin` is rare, because a user who has it cannot gain
+/// Roles that may exist, and `missing`, which never exists. `cluster-admin` is rare, because a user who has it cannot gain
 /// permissions.
 const ROLE_NAMES: [&str; 14] =
-    ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "keeper", "keeper", "nobody-s", "cluster-admin"];
+    ["a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "keeper", "keeper", "missing", "cluster-admin"];
 
 /// Picks one or two of these.
 fn some(rng: &mut Rng, of: &[&str]) -> Value {
