@@ -218,7 +218,7 @@ exhaustion() {
     does "there is an event PoolAvailable" eventually 20 tells PoolAvailable
     does "there is an event ClaimRefused" eventually 20 tells ClaimRefused
     has "the description of the pool tells it" "$(k describe ippool "$p" 2>&1)" Events: PoolExhausted PoolAvailable ClaimRefused "IPClaim $NS/$P-full-"
-    has "kubectl events shows the events of the pool" "$(k -n default events 2>&1)" "IPPool/$p" PoolExhausted "nothing of $(block 5 29) is free"
+    has "kubectl events shows the events of the pool" "$(k -n default events 2>&1)" "IPPool/$p" PoolExhausted "no address of $(block 5 29) is free"
     has "kubectl get events shows the events of the pool" "$(k -n default get events 2>&1)" "LAST SEEN" REASON "ippool/$p" ClaimRefused
     has "discovery has both versions of events" "$(k api-resources 2>&1 | grep '^events ' | tr -s ' ')" "events ev v1 true Event" "events ev events.k8s.io/v1 true Event"
     has "explain of events.k8s.io/v1" "$(k explain events --api-version=events.k8s.io/v1 2>&1)" regarding note

@@ -1,6 +1,6 @@
 //! Benchmark of the time to allocate and release a block, depending on the utilization of the pool.
 //!
-//! `cargo bench -p address` prints a table of the time of one allocation and release together (`find`, `take`,
+//! `cargo bench -p address` prints a table of the time of one allocation and release together (`find_free`, `allocate`,
 //! `release`): the median over many short batches, so that other processes do not affect it. "Next" allocates the block
 //! that the strategy finds and releases it immediately; "any" releases a random allocated block, searches for a block
 //! and allocates the released one again, which accesses memory at random. "Fill" is the average time of an allocation

@@ -29,7 +29,7 @@ impl Block {
         })
     }
 
-    /// Returns the prefix of this block in `pool`.
+    /// Returns the absolute prefix of this block, which is a block of `pool`.
     pub(crate) fn to_prefix(self, pool: Prefix) -> Prefix {
         let length = pool.length().saturating_add(self.depth);
         let offset = bits::shift_left(self.index, pool.host_bits().saturating_sub(self.depth));

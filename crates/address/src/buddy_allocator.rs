@@ -2,8 +2,8 @@
 //!
 //! Every free address is in exactly one free block, and two buddies are never both free, because they are merged into
 //! their parent. The free blocks therefore depend only on the free addresses, not on the order of operations.
-//! Preconditions: blocks are inside the pool; `take` gets a free block, `release` an allocated one. `free_space` checks
-//! them and tracks addresses and counts.
+//! Preconditions: blocks are inside the pool; `allocate` requires a free block, `release` an allocated one.
+//! `free_space` checks them and tracks addresses and counts.
 
 use alloc::vec::Vec;
 

@@ -26,8 +26,8 @@ pub struct FreeSpace {
     free: Count,
 }
 
-/// How a free block is chosen inside one pool. Both strategies are deterministic: they depend only on the current free
-/// addresses.
+/// The rule that selects a free block inside one pool. Both strategies are deterministic: they depend only on the
+/// current free addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// The lowest free address at which an aligned block of the requested length fits.
@@ -120,7 +120,7 @@ impl FreeSpace {
     }
 
     /// Returns `largest_free` as it would be after allocating `block`. If `block` cannot be allocated, the result is
-    /// the present one. Costs one look-up; nothing is copied.
+    /// the current value. Costs one look-up; nothing is copied.
     pub fn largest_free_without(&self, block: Prefix) -> Option<u8> {
         let cut =
             Block::from_prefix(self.pool, block).and_then(|place| Some((place, self.buddies.enclosing_free(place)?)));
@@ -137,7 +137,7 @@ impl FreeSpace {
     /// Compares the exact ratios of free addresses of two pools: `Greater` if this pool's ratio is greater.
     pub fn cmp_free_ratio(&self, other: &FreeSpace) -> Ordering {
         // Both ratios are scaled to the size of the larger pool. A ratio is at most 1, so neither numerator exceeds
-        // that size.
+        // that size, and neither product exceeds 2^128.
         let (own_bits, other_bits) = (self.pool.host_bits(), other.pool.host_bits());
         let own = self.free.times_power_of_two(other_bits.saturating_sub(own_bits));
         let others = other.free.times_power_of_two(own_bits.saturating_sub(other_bits));

@@ -100,7 +100,7 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// The reason why a family, an address and a length are not a prefix.
+/// The reason why a family, an address and a length do not form a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixError {
     /// The prefix length exceeds 32 (IPv4) or 128 (IPv6).

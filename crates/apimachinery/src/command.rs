@@ -158,7 +158,7 @@ impl RequestEntropy {
     }
 
     fn uuid(bytes: Option<&[u8; 16]>) -> String {
-        let bytes = bytes.expect("a seed has 32 bytes");
+        let bytes = bytes.expect("the entropy has 32 bytes");
         uuid::Builder::from_random_bytes(*bytes).into_uuid().to_string()
     }
 }

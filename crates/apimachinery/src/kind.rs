@@ -24,7 +24,8 @@ pub struct RequestContext<'a> {
     pub now: Time,
     /// Random bytes for ids.
     pub entropy: RequestEntropy,
-    /// True if nothing will be persisted; kinds say so in the response where it matters.
+    /// True for a dry run: nothing is persisted. A kind may return a warning if the result of the real request can
+    /// differ.
     pub dry_run: bool,
     /// True if the path names the object. The path of a create does not, so a rule with `resourceNames` does not allow
     /// it.
@@ -41,7 +42,8 @@ pub struct Context<'a> {
     pub now: Time,
     /// Random bytes for ids.
     pub entropy: RequestEntropy,
-    /// True if nothing will be persisted; kinds say so in the response where it matters.
+    /// True for a dry run: nothing is persisted. A kind may return a warning if the result of the real request can
+    /// differ.
     pub dry_run: bool,
     /// The existing objects among those that [`Kind::read_set`] requested.
     pub related: &'a RelatedObjects,
@@ -64,21 +66,21 @@ pub struct Span {
     pub first: u128,
     /// The last number.
     pub last: u128,
-    /// [`ObjectKey::to_text`] of the holder.
+    /// [`ObjectKey::storage_key`] of the holder.
     pub holder: String,
 }
 
 /// The holder of a span, as an API error names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The object to name, for callers who may get it.
+    /// The key of the object, which is named only to callers with permission to get it.
     pub key: ObjectKey,
     /// Additional text; may be empty.
     pub note: String,
 }
 
-/// In-memory decision state: what the kinds need to know of all objects. The default is the state of an empty log. It
-/// changes only by [`State::apply`]; applying a write with `old` and `new` exchanged undoes it.
+/// In-memory decision state: the data about all objects that decisions of the kinds use. The default is the state of an
+/// empty log. It changes only by [`State::apply`]; applying a write with `old` and `new` exchanged undoes it.
 pub trait State: Default + Send + Sync + 'static {
     /// Applies one write; `new` has its resourceVersion.
     fn apply(&mut self, write: &Write);
@@ -177,12 +179,12 @@ pub trait Kind<W>: Send + Sync {
     /// Checks that `object` may be deleted. Called before it is marked as terminating, and again before it is deleted.
     fn validate_delete(
         &self,
-        world: &W,
+        state: &W,
         key: &ObjectKey,
         object: &Object,
         ctx: &Context<'_>,
     ) -> Result<(), StatusError> {
-        let _ = (world, key, object, ctx);
+        let _ = (state, key, object, ctx);
         Ok(())
     }
 
@@ -212,12 +214,12 @@ pub trait Kind<W>: Send + Sync {
     /// Returns the secondary writes for the deletion of `object`.
     fn delete(
         &self,
-        world: &W,
+        state: &W,
         key: &ObjectKey,
         object: &Object,
         ctx: &Context<'_>,
     ) -> Result<Vec<Write>, StatusError> {
-        let _ = (world, key, object, ctx);
+        let _ = (state, key, object, ctx);
         Ok(Vec::new())
     }
 
@@ -227,20 +229,20 @@ pub trait Kind<W>: Send + Sync {
         Vec::new()
     }
 
-    /// The object to name as holder of the spans of `object`: itself, unless it holds them for another.
+    /// The object that an API error names as holder of the spans of `object`: by default `object` itself.
     fn holder(&self, key: &ObjectKey, object: &Object) -> Holder {
         let _ = object;
         Holder { key: key.clone(), note: String::new() }
     }
 }
 
-/// An object that is valid by itself, and the remaining decision about it.
+/// An object after validation without the decision state, and the function that completes it with the decision state.
 pub struct PreparedObject<W> {
-    /// The object, as far as it is known without the decision state.
+    /// The object, without the fields that the decision sets.
     pub object: Object,
     /// For the `Warning` header.
     pub warnings: Vec<String>,
-    /// The remaining decision, if any.
+    /// Completes the object; `None` if it is complete.
     pub decide: Option<DecideFn<W>>,
 }
 
@@ -249,12 +251,12 @@ pub type DecideFn<W> =
     Box<dyn FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<MutationResult, StatusError> + Send>;
 
 impl<W> PreparedObject<W> {
-    /// Nothing remains to be decided.
+    /// A complete object: the decision state is not needed.
     pub fn without_decision(object: Object) -> Self {
         Self { object, warnings: Vec::new(), decide: None }
     }
 
-    /// `decide` computes the rest from the decision state.
+    /// An object that `decide` completes or rejects in the committer, with the decision state.
     pub fn with_decision(
         object: Object,
         decide: impl FnOnce(&W, &ObjectKey, Object, &Context<'_>) -> Result<MutationResult, StatusError> + Send + 'static,
@@ -274,7 +276,7 @@ pub struct MutationResult {
     pub warnings: Vec<String>,
 }
 
-/// The kinds of a service. Stored kinds have distinct plurals, whatever their groups, because keys begin with the
+/// The kinds of a service. Stored kinds have distinct plurals, even in different groups, because keys begin with the
 /// plural.
 pub struct Registry<W> {
     kinds: Vec<Box<dyn Kind<W>>>,
@@ -293,7 +295,7 @@ impl<W> Registry<W> {
     pub fn with(mut self, kinds: impl IntoIterator<Item = Box<dyn Kind<W>>>) -> Self {
         for kind in kinds {
             let plural = kind.resource().plural;
-            assert!(self.get(plural).is_none(), "there are two kinds of {plural}");
+            assert!(self.get(plural).is_none(), "{plural} is registered twice");
             self.kinds.push(kind);
         }
         self

@@ -30,8 +30,8 @@ pub enum ListVersion {
     },
 }
 
-/// Returns the state that a list request asks for. `prefix` is the common prefix of all keys that the request may read;
-/// a continue token for another prefix is rejected. `options` must be consistent, as [`ListOptions::parse`] ensures.
+/// Returns the state that a list request reads. `prefix` is the common prefix of all keys that the request may read; a
+/// continue token for another prefix is rejected. `options` must be consistent, as [`ListOptions::parse`] ensures.
 pub fn list_version(options: &ListOptions, prefix: &str) -> Result<ListVersion, StatusError> {
     if let Some(token) = options.continue_token.as_deref() {
         let ContinueToken { revision, after } = ContinueToken::decode(token)?;
@@ -73,7 +73,7 @@ const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 impl ContinueToken {
     /// Encodes a token that continues after this key in the state of `revision`.
     pub fn encode(revision: u64, after_key: &str) -> String {
-        // Revisions beyond 2^63 do not occur; if one did, the list would continue in the latest state.
+        // Revisions of 2^63 and above do not occur; for one of these the token continues in the latest state.
         Self::write(i64::try_from(revision).unwrap_or(-1), after_key)
     }
 

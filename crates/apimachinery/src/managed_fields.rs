@@ -1,8 +1,8 @@
 //! Field ownership: `metadata.managedFields` and server-side apply (KEP-555, structured-merge-diff).
 //!
-//! An [`FieldManager`] is the main resource or a subresource of a kind. [`FieldManager::update`] computes the entries after a
-//! write other than apply; [`FieldManager::apply`] merges a configuration into an object and computes object and entries.
-//! Both are pure functions on JSON, without defaulting, validation and storage.
+//! A [`FieldManager`] tracks the main resource or a subresource of a kind. [`FieldManager::update`] computes the
+//! entries after a write other than apply; [`FieldManager::apply`] merges a configuration into an object and computes
+//! object and entries. Both are pure functions on JSON, without defaulting, validation and storage.
 //!
 //! The layers below: [`FieldSet`] is a set of paths with its encoding, [`Schema`] describes how objects of a kind are
 //! merged, [`Typed`] is an object with its schema.

@@ -91,7 +91,7 @@ fn is_of_status(error: &FieldError) -> bool {
     Path::new("status").is_prefix_of(error.path.as_str())
 }
 
-/// The prepared step and its warnings.
+/// The prepared change and its warnings.
 struct Proposal<W> {
     change: PreparedChange<W>,
     warnings: Vec<String>,
@@ -134,8 +134,8 @@ impl<W> WriteContext<'_, W> {
         StatusError::conflict(self.resource.group, self.resource.plural, &self.key.name, why)
     }
 
-    /// API error for an object with fields or values that this version does not know: changing it might break a newer
-    /// version.
+    /// API error for an object with fields or values that this version does not know: a write by this version could
+    /// lose them.
     fn newer_version_error(&self) -> StatusError {
         let Resource { group, kind, plural, .. } = self.resource;
         let message = format!(

@@ -210,7 +210,7 @@ impl StatusError {
         Self::new(StatusReason::Conflict, message).with_details(group, plural, name)
     }
 
-    /// 422: `IPPool.ipam.miloapis.com "x" is invalid: <faults>`. The message omits duplicates, the causes do not.
+    /// 422: `IPPool.ipam.miloapis.com "x" is invalid: <errors>`. The message omits duplicates, the causes do not.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         Self::invalid_for(group, kind, name, errors.iter().map(Cause::from).collect())
     }
@@ -253,8 +253,8 @@ impl StatusError {
         self
     }
 
-    /// Sets the numbers that the request needed and that others hold. The holders are added later, because a decision
-    /// does not know them.
+    /// Sets the numbers that the request needed and that others hold. [`StatusError::with_holders`] adds the holders
+    /// later, because a decision has no access to them.
     #[must_use]
     pub fn occupied(mut self, occupied: OccupiedRange) -> Self {
         self.occupied = Some(Box::new(occupied));
@@ -302,8 +302,8 @@ impl StatusError {
         self
     }
 
-    /// Encodes the error as a Status. All size limits are applied here: the JSON stays below 64 KiB, whatever texts of
-    /// the request it repeats.
+    /// Encodes the error as a Status. All size limits are applied here: the JSON stays below 64 KiB, even if it quotes
+    /// long strings of the request.
     pub fn to_status(&self) -> Status {
         let details = (*self.details != Details::default()).then(|| self.details.bounded());
         Status {

@@ -33,7 +33,7 @@ pub enum Start {
     After(u64),
 }
 
-/// Returns the start that a watch request asks for. `options` must be consistent, as [`ListOptions::parse`] ensures.
+/// Returns the start of a watch request. `options` must be consistent, as [`ListOptions::parse`] ensures.
 pub fn start(options: &ListOptions) -> Start {
     let not_older_than = match options.resource_version {
         ResourceVersion::Unset => None,
@@ -105,7 +105,8 @@ pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -
     event_type(shows(old), shows(new))
 }
 
-/// The event of a change, from whether the filter matches the object before and after it.
+/// The event type of a change. `before` and `after` are true if the filter matches the object before and after the
+/// change; `None` if both are false.
 pub fn event_type(before: bool, after: bool) -> Option<EventType> {
     match (before, after) {
         (false, false) => None,

@@ -6,13 +6,13 @@ use apimachinery::{
     field::{FieldError, Path},
     kind::{Kind, PreparedObject, RequestContext},
     object::Object,
-    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
+    resource::{Cell, Column, Resource, Subresource},
     status_error::StatusError,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::stub_kinds::{NAME, text};
+use super::resources::{NAME, namespaced, text};
 use crate::limits::{CONFIG_MAP_BYTES_MAX, CONFIG_MAP_ENTRIES_MAX, CONFIG_MAP_KEY_BYTES_MAX};
 
 /// The plural resource.
@@ -138,23 +138,8 @@ fn count(object: &Object) -> Value {
 }
 
 fn resource() -> Resource {
-    Resource {
-        group: "",
-        version: "v1",
-        kind: "ConfigMap",
-        plural: PLURAL,
-        singular: "configmap",
-        short_names: &["cm"],
-        categories: &[],
-        namespaced: true,
-        verbs: Verb::ALL,
-        subresources: &[],
-        selectable_fields: &[],
-        computed_fields: &[],
-        columns: const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] },
-        names: NamePolicy::Subdomain,
-        schema: schema(),
-    }
+    let columns = const { &[NAME, text("Data", Cell::Computed(count)), Column::AGE] };
+    Resource { short_names: &["cm"], ..namespaced("ConfigMap", PLURAL, "configmap", columns, schema()) }
 }
 
 fn schema() -> Value {

@@ -55,7 +55,7 @@ async fn create_if_absent<W: State>(api: &ApiContext<W>, plural: &str, value: Va
     let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let decoder =
         ObjectDecoder { resource, schema: api.schemas.get(resource), name: &name, validation: FieldValidation::Strict };
-    let decoded = decoder.decode_body(Decoded { value, duplicates: Vec::new() }).map_err(ReconcileError::Refused)?;
+    let object = decoder.decode_body(Decoded { value, duplicates: Vec::new() }).map_err(ReconcileError::Refused)?;
     let key = ObjectKey { resource: resource.plural, scope: Scope::platform(), namespace: String::new(), name };
-    log_follower::create(api, key, decoded, "ipam").await
+    log_follower::create(api, key, object, "ipam").await
 }

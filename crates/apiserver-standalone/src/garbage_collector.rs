@@ -19,7 +19,7 @@ use apimachinery::{
 use apiserver::{context::ApiContext, keys, outage::Outage, stored_object, watch_cache::Event};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use store::{Key, Record, Revision};
+use store::{Record, Revision};
 use tokio::time::Instant;
 
 use self::graph::Graph;
@@ -277,7 +277,7 @@ impl<'a, W: State> GarbageCollector<'a, W> {
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Arc<Object>>, ReconcileError> {
         // A key that the store cannot hold denotes no object.
-        let Ok(key) = Key::new(key.storage_key()) else { return Ok(None) };
+        let Some(key) = keys::store_key(key) else { return Ok(None) };
         let record = self.api.store.get(&key).await?;
         Ok(record.map(|record| stored_object::parse(&record.key, &record.value)).transpose()?)
     }

@@ -6,13 +6,13 @@ use apimachinery::{
     field::{FieldError, Path},
     kind::{Kind, PreparedObject, RequestContext},
     object::Object,
-    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
+    resource::{Cell, Column, Resource, Subresource},
     schema::micro_time,
     status_error::StatusError,
 };
 use serde_json::{Value, json};
 
-use super::stub_kinds::{NAME, text};
+use super::resources::{NAME, namespaced, text};
 
 /// The API group.
 pub const GROUP: &str = "coordination.k8s.io";
@@ -84,23 +84,8 @@ fn validate(lease: &Object) -> Vec<FieldError> {
 }
 
 fn resource() -> Resource {
-    Resource {
-        group: GROUP,
-        version: "v1",
-        kind: "Lease",
-        plural: PLURAL,
-        singular: "lease",
-        short_names: &[],
-        categories: &[],
-        namespaced: true,
-        verbs: Verb::ALL,
-        subresources: &[],
-        selectable_fields: &[],
-        computed_fields: &[],
-        columns: const { &[NAME, text("Holder", Cell::Pointer("/spec/holderIdentity")), Column::AGE] },
-        names: NamePolicy::Subdomain,
-        schema: schema(),
-    }
+    let columns = const { &[NAME, text("Holder", Cell::Pointer("/spec/holderIdentity")), Column::AGE] };
+    Resource { group: GROUP, ..namespaced("Lease", PLURAL, "lease", columns, schema()) }
 }
 
 fn schema() -> Value {

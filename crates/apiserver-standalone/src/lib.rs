@@ -18,6 +18,7 @@ mod namespace_controller;
 mod owners;
 mod rbac;
 mod rbac_authorizer;
+mod resources;
 mod self_subject_review;
 mod stub_kinds;
 mod work_queue;

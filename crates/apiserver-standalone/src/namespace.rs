@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use super::stub_kinds::{NAME, text};
+use super::resources::{NAME, namespaced, text};
 use crate::limits::NAMESPACE_CONDITIONS_MAX;
 
 /// The common key prefix of all namespaces, and of no other objects.
@@ -140,22 +140,15 @@ fn with_name_label<W>(key: &ObjectKey, mut object: Object) -> PreparedObject<W> 
 }
 
 fn resource() -> Resource {
+    let columns = const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] };
     Resource {
-        group: "",
-        version: "v1",
-        kind: "Namespace",
-        plural: NAMESPACES,
-        singular: "namespace",
         short_names: &["ns"],
-        categories: &[],
         namespaced: false,
         verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch],
         subresources: &[Subresource::Finalize, Subresource::Status],
         selectable_fields: &["status.phase"],
-        computed_fields: &[],
-        columns: const { &[NAME, text("Status", Cell::Pointer("/status/phase")), Column::AGE] },
         names: NamePolicy::Label,
-        schema: schema(),
+        ..namespaced("Namespace", NAMESPACES, "namespace", columns, schema())
     }
 }
 

@@ -127,7 +127,7 @@ impl<'a, W: State> NamespaceController<'a, W> {
     }
 
     async fn finish(&self, namespace: &ObjectKey) -> Result<ContentDeletion, ReconcileError> {
-        let Ok(key) = Key::new(namespace.storage_key()) else { return Ok(ContentDeletion::Done) };
+        let Some(key) = keys::store_key(namespace) else { return Ok(ContentDeletion::Done) };
         let Some(record) = self.api.store.get(&key).await? else { return Ok(ContentDeletion::Done) };
         let object = stored_object::parse(&key, &record.value)?;
         let finalizers = namespace::finalizers(&object);

@@ -16,12 +16,13 @@ use apimachinery::{
     kind::Kind,
     object::Object,
     rbac::GROUP,
-    resource::{Column, NamePolicy, Resource, Verb},
+    resource::{Column, NamePolicy, Resource},
     status_error::{StatusError, StatusReason},
 };
 
 pub(super) use self::defaults::defaults;
 use self::{binding::Bindings, role::Roles};
+use super::resources;
 
 /// Roles for all namespaces and for cluster-scoped objects.
 pub const CLUSTER_ROLES: &str = "clusterroles";
@@ -44,7 +45,7 @@ pub fn is_rbac_key(key: &str) -> bool {
 /// The four kinds.
 pub fn kinds<W>() -> [Box<dyn Kind<W>>; 4] {
     let roles = |kind, plural, singular, namespaced| {
-        let columns = const { &[super::stub_kinds::NAME, role::CREATED_AT] };
+        let columns = const { &[resources::NAME, role::CREATED_AT] };
         Box::new(Roles { resource: resource(kind, plural, singular, namespaced, columns, schema::role(kind)) })
     };
     let bindings = |kind, plural, singular, namespaced| {
@@ -68,23 +69,8 @@ fn resource(
     columns: &'static [Column],
     schema: serde_json::Value,
 ) -> Resource {
-    Resource {
-        group: GROUP,
-        version: "v1",
-        kind,
-        plural,
-        singular,
-        short_names: &[],
-        categories: &[],
-        namespaced,
-        verbs: Verb::ALL,
-        subresources: &[],
-        selectable_fields: &[],
-        computed_fields: &[],
-        columns,
-        names: NamePolicy::PathSegment,
-        schema,
-    }
+    let names = NamePolicy::PathSegment;
+    Resource { group: GROUP, namespaced, names, ..resources::namespaced(kind, plural, singular, columns, schema) }
 }
 
 /// An API error with all field errors, if there are any.

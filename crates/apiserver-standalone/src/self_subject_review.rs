@@ -8,12 +8,14 @@ use apimachinery::{
     field::{FieldError, Path},
     rbac::{Attributes, Permissions, Policy, ResourceAttributes, Rule, UserInfo},
     request::ResourceTarget,
-    resource::{NamePolicy, Resource, Verb},
+    resource::{Resource, Verb},
     status_error::{StatusError, StatusReason},
 };
 use apiserver::{body::Body, deployment_mode::VirtualResource, respond, stages::Decoded};
 use http::Response;
 use serde_json::{Value, json};
+
+use super::resources::namespaced;
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
@@ -72,20 +74,9 @@ impl ReviewKind {
     fn resource(self) -> Resource {
         Resource {
             group: self.group(),
-            version: VERSION,
-            kind: self.kind(),
-            plural: self.plural(),
-            singular: self.singular(),
-            short_names: &[],
-            categories: &[],
             namespaced: false,
             verbs: &[Verb::Create],
-            subresources: &[],
-            selectable_fields: &[],
-            computed_fields: &[],
-            columns: &[],
-            names: NamePolicy::Subdomain,
-            schema: self.schema(),
+            ..namespaced(self.kind(), self.plural(), self.singular(), &[], self.schema())
         }
     }
 

@@ -5,10 +5,15 @@ use apimachinery::{
     command::{ObjectKey, Write},
     kind::{Context, Kind, PreparedObject, RequestContext},
     object::Object,
-    resource::{Cell, Column, NamePolicy, Resource, Subresource, Verb},
+    resource::{Cell, Column, Resource, Subresource, Verb},
     status_error::{StatusError, StatusReason},
 };
 use serde_json::{Value, json};
+
+use super::resources::{NAME, namespaced, text};
+
+/// The verbs of kinds without objects.
+const VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
 
 /// A kind without objects.
 pub struct StubKind(pub Resource);
@@ -60,58 +65,36 @@ pub fn resources() -> Vec<Resource> {
 }
 
 fn secrets() -> Resource {
+    let schema = schema("Secret stores secret data. This server stores none.", &["type"], &["data", "stringData"]);
+    let columns = const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] };
     Resource {
-        group: "",
-        version: "v1",
-        kind: "Secret",
-        plural: "secrets",
-        singular: "secret",
-        short_names: &[],
         // `kubectl get all` fails if no kind has this category. The service's kinds are not in it, because of `kubectl
         // delete all`.
         categories: &["all"],
-        namespaced: true,
-        verbs: &[Verb::Get, Verb::List, Verb::Watch],
-        subresources: &[],
+        verbs: VERBS,
         selectable_fields: &["type"],
-        computed_fields: &[],
-        columns: const { &[NAME, text("Type", Cell::Pointer("/type")), Column::AGE] },
-        names: NamePolicy::Subdomain,
-        schema: schema("Secret stores secret data. This server stores none.", &["type"], &["data", "stringData"]),
+        ..namespaced("Secret", "secrets", "secret", columns, schema)
     }
 }
 
 fn definitions() -> Resource {
+    let description = "CustomResourceDefinition defines a kind. This server does not support them.";
+    let schema = schema(description, &[], &["spec", "status"]);
+    let columns = const { &[NAME, Column::AGE] };
     Resource {
         group: "apiextensions.k8s.io",
-        kind: "CustomResourceDefinition",
-        plural: "customresourcedefinitions",
-        singular: "customresourcedefinition",
         short_names: &["crd", "crds"],
         categories: &["api-extensions"],
         namespaced: false,
-        selectable_fields: &[],
-        columns: const { &[NAME, Column::AGE] },
-        schema: schema(
-            "CustomResourceDefinition defines a kind. This server does not support them.",
-            &[],
-            &["spec", "status"],
-        ),
-        ..secrets()
+        verbs: VERBS,
+        ..namespaced(
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            "customresourcedefinition",
+            columns,
+            schema,
+        )
     }
-}
-
-pub(super) const NAME: Column = Column {
-    name: "Name",
-    column_type: "string",
-    format: "name",
-    description: "Name of the object",
-    priority: 0,
-    cell: Cell::Name,
-};
-
-pub(super) const fn text(name: &'static str, cell: Cell) -> Column {
-    Column { name, column_type: "string", format: "", description: "", priority: 0, cell }
 }
 
 /// A schema of string fields and of objects without a description.

@@ -40,8 +40,8 @@ pub enum Content {
 /// Pieces of a body. Nothing follows an error.
 pub type Pieces = BoxStream<'static, Result<Bytes, BodyError>>;
 
-/// A body could not be sent completely. The connection is broken, so that the client does not take the sent part for
-/// the whole.
+/// A body could not be sent completely. The connection is aborted, so that the client detects that the response is
+/// incomplete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyError(pub String);
 

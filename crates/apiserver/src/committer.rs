@@ -1,11 +1,11 @@
 //! The only writer of the server.
 //!
 //! Commands wait in a queue. The committer takes all that are waiting and decides them one after the other against the
-//! decision state, which it updates after each, so that a command sees those before it. The decided commands form a
-//! batch; while one batch is being committed ([`in_flight`]) the next is decided on top of it ([`batch`]), and its commit
-//! starts when the first has finished. Callers are answered and watch events published when their batch is durable. If
-//! a batch cannot be written, the batch decided on top of it fails with it: the state is rolled back write by write,
-//! and all callers of both get an error that says that nothing was written.
+//! decision state, which it updates after each, so that each decision includes the effects of the commands before it.
+//! The decided commands form a batch; while one batch is being committed ([`in_flight`]) the next is decided on top of
+//! it ([`batch`]), and its commit starts when the first has finished. Callers are answered and watch events published
+//! when their batch is durable. If a batch cannot be written, the batch decided on top of it fails with it: the state
+//! is rolled back write by write, and all callers of both get an error that says that nothing was written.
 //!
 //! Where other replicas write to the same log, a batch is decided while the head's lock is held ([`head_first`]).
 
@@ -76,7 +76,7 @@ pub struct Committer<W> {
     /// The schemas of the kinds.
     pub schemas: Arc<Schemas>,
     /// The decision state. Only the committer writes it.
-    pub world: Arc<RwLock<W>>,
+    pub state: Arc<RwLock<W>>,
     /// The watch cache, which receives the events of each commit.
     pub watch_cache: Arc<WatchCache>,
     /// The metrics.
@@ -101,7 +101,7 @@ impl<W: State> Committer<W> {
         let wake = Arc::<Notify>::default();
         let queue = Queue::new(sender, Arc::clone(&wake), CommandPreparer::new(&self));
         let waiting = QueueReceiver::new(receiver);
-        // The runtime of the caller, where the requests run, and not that of the committer's thread.
+        // Replies are sent on the runtime of the requests, not on that of the committer's thread.
         let reply_tasks = ReplyTasks { runtime: Handle::current(), tasks: TaskTracker::new() };
         let work = async move {
             if self.store.is_shared() {
@@ -134,8 +134,8 @@ impl<W: State> Committer<W> {
         let mut open = OpenBatch::after(self.watch_cache.head());
         let mut in_flight: Option<InFlightCommit> = None;
         loop {
-            // Nothing more is decided on top of a commit that hangs, so that callers of waiting commands can still give
-            // them up.
+            // No further command is decided on top of a commit that hangs: a command that is still in the queue can be
+            // dropped when its caller times out or disconnects.
             let decides = open.has_room() && !in_flight.as_ref().is_some_and(InFlightCommit::is_slow);
             tokio::select! {
                 biased;
@@ -199,7 +199,7 @@ impl<W: State> Committer<W> {
         self.abandon(abandoned, reply_tasks);
     }
 
-    /// Drops commands whose callers have been answered otherwise or have disconnected.
+    /// Drops commands whose callers have timed out or disconnected.
     fn abandon(&self, submitted: Vec<PendingCommand<W>>, reply_tasks: &ReplyTasks) {
         for submitted in &submitted {
             self.metrics.command_finished(submitted.labels, "abandoned");
@@ -228,7 +228,7 @@ impl<W: State> Committer<W> {
     }
 
     /// Handles the end of a commit. If it failed, the batch decided on top of it is rolled back too, and the callers of
-    /// both get the error. If it succeeded but was slow, and a caller of the next batch has been answered otherwise,
+    /// both get the error. If it succeeded but was slow, and a caller of the next batch has timed out or disconnected,
     /// the next batch is rolled back.
     fn finish_commit(
         &self,

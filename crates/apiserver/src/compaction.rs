@@ -24,7 +24,7 @@ impl RevisionTimestamps {
     }
 }
 
-/// Compacts at every interval until dropped. A failure is logged; the next interval tries again.
+/// Compacts at every interval until dropped. A failure is logged and retried after the next interval.
 pub async fn run(store: Arc<dyn Store>) {
     let (mut marks, outage) = (RevisionTimestamps::default(), Outage::new("history cannot be compacted"));
     let mut interval = tokio::time::interval(limits::COMPACTION_INTERVAL);

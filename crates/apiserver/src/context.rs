@@ -40,7 +40,7 @@ pub struct ApiContext<W> {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The decision state; used here only for its gauges.
-    pub world: Arc<RwLock<W>>,
+    pub state: Arc<RwLock<W>>,
     /// Permits for reading requests.
     pub readers: Arc<Semaphore>,
     /// Permits for writing requests.
@@ -60,7 +60,7 @@ pub struct ApiContext<W> {
 impl<W: State> ApiContext<W> {
     /// The current values of the gauges.
     pub fn gauges(&self) -> Vec<Gauge> {
-        let mut gauges = self.world.read().unwrap_or_else(PoisonError::into_inner).gauges();
+        let mut gauges = self.state.read().unwrap_or_else(PoisonError::into_inner).gauges();
         gauges.extend(self.event_queue.as_ref().map(|event_queue| Gauge {
             name: "ipam_events_dropped",
             help: "Occurrences for the server's own events that were dropped because there were too many at once.",

@@ -1,4 +1,4 @@
-//! Protection against cross-origin requests: a page of another site can read and change nothing.
+//! Protection against cross-origin requests: a page of another site can neither read nor change objects.
 //!
 //! A browser adds its user's client certificate to requests that pages of other sites cause. Such a page cannot read
 //! the responses, but a write takes effect without one. The rule is that of Go's `http.CrossOriginProtection`: browsers

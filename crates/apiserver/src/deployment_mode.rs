@@ -19,8 +19,8 @@ use crate::{
 /// Answers a request for a resource whose objects are not stored, with the current RBAC policy.
 pub type VirtualResource = fn(&Decoded, &Arc<Policy>) -> Result<Response<Body>, StatusError>;
 
-/// The parts that a server has in addition to the kinds of its registry. The defaults are those of a server in a
-/// cluster, which provides namespaces, roles, garbage collection and events.
+/// The parts that a server has in addition to the kinds of its registry. The defaults are for a server in a cluster:
+/// the cluster provides namespaces, roles, garbage collection and events.
 #[async_trait]
 pub trait DeploymentMode<W: State>: Send + Sync {
     /// The rules for writes.
@@ -38,7 +38,7 @@ pub trait DeploymentMode<W: State>: Send + Sync {
         None
     }
 
-    /// The handler of the virtual resource at this path, if there is one.
+    /// The handler for `target` if its objects are not stored, such as self subject reviews; otherwise `None`.
     fn virtual_resource(&self, _target: &ResourceTarget) -> Option<VirtualResource> {
         None
     }

@@ -24,7 +24,7 @@ const OPENAPI_V2_TYPES: [&str; 3] =
     [respond::JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", OPENAPI_V2_PROTOBUF];
 /// The content type of the protobuf response, for both spellings: a media type has no `@`.
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// How long a document with a hash in its URL may be cached, in seconds: a year.
+/// The time for which a document with a hash in its URL may be cached, in seconds: a year.
 const IMMUTABLE_SECONDS: i64 = 31_536_000;
 
 /// All documents of a server.

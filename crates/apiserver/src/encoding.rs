@@ -1,5 +1,5 @@
-//! The encoding of a response: indented if the client wants it readable, otherwise with a trailing newline; compressed
-//! for clients that accept gzip. Watch events are sent unchanged.
+//! The encoding of a response. JSON is indented if [`negotiate::pretty`] is true, otherwise a newline is appended;
+//! a large body is compressed for clients that accept gzip. Watch events are sent unchanged.
 
 use std::io::Write as _;
 
@@ -27,7 +27,7 @@ pub struct ResponseEncoding {
 }
 
 impl ResponseEncoding {
-    /// The encoding that `request` asks for.
+    /// The encoding for the query and headers of `request`.
     pub fn from_request<B>(request: &Request<B>) -> Self {
         let raw = request.uri().query().filter(|query| query.contains("pretty")).unwrap_or_default();
         // A query that cannot be parsed is rejected later; that response needs no special encoding.

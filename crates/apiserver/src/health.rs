@@ -124,7 +124,7 @@ pub fn gauges(health: &Health) -> [Gauge; 2] {
     let age = health.writes.oldest_age(Instant::now()).unwrap_or_default();
     let oldest = Gauge {
         name: "ipam_commit_oldest_command_age_seconds",
-        help: "How long the oldest write has been waiting for its commit",
+        help: "Age of the oldest write that waits for its commit, in seconds",
         samples: vec![(Vec::new(), age.as_secs_f64())],
     };
     [checks_gauge(health), oldest]
@@ -138,7 +138,11 @@ fn checks_gauge(health: &Health) -> Gauge {
         let labels = vec![("name", name.to_owned()), ("type", probe.to_owned())];
         (labels, f64::from(u8::from(failure.is_none())))
     };
-    Gauge { name: "kubernetes_healthcheck", help: "Whether a check passes", samples: samples.map(sample).collect() }
+    Gauge {
+        name: "kubernetes_healthcheck",
+        help: "1 if the check passes, 0 if it fails",
+        samples: samples.map(sample).collect(),
+    }
 }
 
 #[cfg(test)]

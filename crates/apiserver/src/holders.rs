@@ -1,7 +1,8 @@
-//! Adds to an API error the holders of what its request needed, as far as the caller may read them.
+//! Adds to an API error for a taken range those holders of the range that the caller has permission to read.
 //!
-//! A decision knows that a range is taken, but not by which object. The request's task looks that up in the store
-//! afterwards, so that the committer does no work for it. Holders that have released the range since are not named.
+//! A decision detects that a range is taken, but not by which object. The request's task reads the holders from the
+//! store afterwards, so that the committer does no work for it. Holders that have released the range since are not
+//! named.
 
 use apimachinery::{
     command::ObjectKey,
@@ -14,7 +15,8 @@ use store::{Error, Key, Store};
 
 use crate::{keys, limits::HOLDERS_NAMED_MAX, stored_object};
 
-/// The API error, with the first holders of what its request needed.
+/// Returns the API error with up to [`HOLDERS_NAMED_MAX`] holders of the range that the request needed (`occupied`). If
+/// they cannot be read, this is logged and the error is returned without holders.
 pub async fn name_holders<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,

@@ -6,7 +6,7 @@ use apimachinery::{
 };
 use store::Key;
 
-/// The key of the first entry of every log. No resource has a dot in its name, so it is not an object.
+/// The key of the first entry of every log. It is not the key of an object, because no resource has a dot in its name.
 pub const INIT_KEY: &str = ".log";
 
 /// The object key that the text of a store key denotes; `None` if its resource is unknown.

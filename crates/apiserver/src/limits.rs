@@ -35,8 +35,9 @@ pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 ///
 /// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::large_changes_are_never_prepared_by_the_committer`.
 pub const SMALL_BYTES_MAX: usize = 64 * 1024;
-/// How often a command that is not small is prepared again after its object has changed, before it is answered with
-/// 409: `maxRetryWhenPatchConflicts` of Kubernetes (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
+/// The number of times that a command that is not small is prepared again after its object has changed, before it is
+/// answered with 409: `maxRetryWhenPatchConflicts` of Kubernetes
+/// (`staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
 ///
 /// Unit: times. Test: `crates/apiserver/tests/it/large.rs::large_change_of_a_busy_object_is_a_conflict`.
 pub const PREPARE_RETRIES_MAX: usize = 5;
@@ -52,8 +53,8 @@ pub const LARGE_PREPARATIONS_MAX: usize = 2;
 ///
 /// Unit: commands. Test: `crates/apiserver/tests/it/commits.rs::commit_holds_no_more_commands_than_the_batch_limit`.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
-/// How often the state is read again for one batch because a replica of a newer version wrote kinds that this one does
-/// not know; after that its commands are answered with 503.
+/// The number of times that the state is read again for one batch because a replica of a newer version wrote kinds that
+/// are not registered here; after that its commands are answered with 503.
 ///
 /// Unit: times. Test: `crates/apiserver/tests/it/replicas.rs::reloads_for_one_batch_are_limited`.
 pub const RELOADS_PER_BATCH_MAX: usize = 3;
@@ -61,8 +62,8 @@ pub const RELOADS_PER_BATCH_MAX: usize = 3;
 ///
 /// Unit: bytes. Test: `crates/apiserver/tests/it/large.rs::commits_are_limited_in_bytes`.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long a commit may take while further commands are decided on top of it. After that commands wait undecided, and
-/// are dropped if their callers are answered otherwise in the meantime.
+/// The duration of a commit after which no further commands are decided on top of it. Commands then wait undecided, and
+/// are dropped if their callers time out or disconnect.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/commits.rs::nothing_is_written_for_callers_that_timed_out_while_the_store_hung`.
 pub const DECIDED_AHEAD_TIME_MAX: Duration = Duration::from_secs(1);
@@ -188,8 +189,8 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/graceful_shutdown.rs::silent_connections_time_out`.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
-/// How long a connection stays open without a request: the value of kube-apiserver and of common clients, which with a
-/// shorter one would send requests while the server closes.
+/// The time that a connection stays open without a request: the value of kube-apiserver and of common clients, which
+/// with a shorter one would send requests while the server closes.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::idle_connection_is_kept_until_the_idle_timeout`.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -197,7 +198,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 ///
 /// Unit: bytes. Test: `crates/apiserver/tests/it/websockets.rs::protocol_violation_closes_only_its_connection`.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 4096;
-/// The time that an idle connection, or a WebSocket, has to close after the server has sent its goodbye.
+/// The time that an idle connection, or a WebSocket, has to close after the server has begun to close it, over HTTP/2
+/// with GOAWAY, over a WebSocket with a close frame.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::idle_connection_is_kept_until_the_idle_timeout`,
 /// `crates/apiserver/tests/it/websockets.rs::closing_handshake_times_out`.
@@ -234,7 +236,7 @@ pub const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/connections.rs::http2_connection_without_ping_responses_is_closed`.
 pub const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a read waits for a revision in the future.
+/// The time that a read waits for a revision in the future.
 ///
 /// Unit: time. Test:
 /// `crates/apiserver/tests/it/list.rs::read_at_a_future_revision_waits_and_then_times_out`.
@@ -243,7 +245,7 @@ pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/watch.rs::bookmark_is_sent_every_minute`.
 pub const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
-/// How long before its end a watch sends its last bookmark.
+/// The time between the last bookmark of a watch and its end.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/watch.rs::watch_ends_at_its_timeout_after_a_bookmark`.
 pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
@@ -281,7 +283,7 @@ pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
 ///
 /// Unit: streams. Test: `crates/apiserver/tests/it/connections.rs::too_many_http2_protocol_errors_end_the_connection`.
 pub const HTTP2_ERRORS_MAX: usize = 256;
-/// How often a generated name that is taken is generated again.
+/// The number of attempts to generate a name that is not taken.
 ///
 /// Unit: tries. Test: `crates/apiserver/tests/it/requests.rs::generated_name_that_is_taken_is_generated_again`.
 pub const GENERATED_NAME_TRIES: usize = 8;
@@ -316,11 +318,11 @@ pub const EVENT_WRITE_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::probes_do_not_reach_the_store`.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a probe of the store may take before the server is not ready.
+/// The duration of a probe of the store after which the server is not ready.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::hanging_store_makes_the_server_unready`.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a write may wait for its commit before the server is not ready.
+/// The time that a write waits for its commit after which the server is not ready.
 ///
 /// Unit: time. Test: `crates/apiserver/tests/it/readiness.rs::hanging_commit_makes_the_server_unready`.
 pub const COMMAND_AGE_MAX: Duration = Duration::from_secs(5);

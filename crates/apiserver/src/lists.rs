@@ -1,7 +1,7 @@
 //! GET on a collection: one snapshot, in pages.
 //!
 //! A list with a limit is one page, sent as a whole, with a token for the next. A list without a limit is sent while it
-//! is read, page by page, so that it needs the memory of about one page, whatever its size.
+//! is read, page by page, so that it needs the memory of about one page, independent of its size.
 
 mod stream;
 
@@ -127,7 +127,7 @@ pub struct ListReader<W> {
 }
 
 impl<W: State> ListReader<W> {
-    /// Opens the snapshot that `options` ask for, at its first item.
+    /// Opens the snapshot that `options` select, at its first item.
     pub async fn open(
         api: &Arc<ApiContext<W>>,
         place: &RequestScope<'_, W>,
@@ -209,7 +209,7 @@ impl<W: State> ListReader<W> {
                 let most = limits::REMAINING_COUNTED_MAX;
                 let counted = self.api.store.count(&self.prefix, Some(after), revision, most).await;
                 meta.remaining = match counted {
-                    // Too many to count; clients cannot rely on the number.
+                    // With `most` or more, `remainingItemCount` is omitted: the field is optional for clients.
                     Ok(counted) => (counted < most).then_some(counted as u64),
                     // This page is complete; continuing it will report the expired revision.
                     Err(store::Error::Compacted { .. }) => None,

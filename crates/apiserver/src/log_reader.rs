@@ -1,7 +1,8 @@
 //! Reads events that are no longer in the watch cache from the store, for watches and background tasks that lag.
 //!
-//! Only one read runs at a time, however many watches lag, because decisions read from the store, too. Pages are kept
-//! for a while, because watches tend to lag together; an event is parsed once for all of them, if a selector needs it.
+//! Only one read runs at a time, independent of the number of lagging watches, because decisions read from the store,
+//! too. Pages are kept for a while, because watches tend to lag together; an event is parsed once for all of them, if a
+//! selector needs it.
 
 use std::{
     collections::VecDeque,

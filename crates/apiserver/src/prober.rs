@@ -39,8 +39,8 @@ impl Default for Prober {
 }
 
 impl Prober {
-    /// Probes the store, and requests a heartbeat from the committer after a failed commit, at every interval until
-    /// dropped.
+    /// Runs until dropped. At every [`limits::PROBE_INTERVAL`], probes the store and, if the last commit failed,
+    /// requests a heartbeat from the committer.
     pub async fn run(&self, store: &Arc<dyn Store>, writes: &WritePath) {
         let mut interval = interval(limits::PROBE_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -51,7 +51,7 @@ impl Prober {
         }
     }
 
-    /// Whether the store responds; the error says why not.
+    /// Returns an error with the reason if the last probe failed, is overdue or has not completed yet.
     pub fn check(&self, now: Instant) -> Result<(), String> {
         let last_probe = self.last_probe();
         let age = now.saturating_duration_since(last_probe.since);
@@ -64,7 +64,8 @@ impl Prober {
         }
     }
 
-    /// One probe at a time: a probe that hangs is awaited, however long it takes.
+    /// Probes the store once. Waits for the response even after [`limits::PROBE_TIMEOUT`], so that probes never run
+    /// concurrently.
     async fn probe(&self, store: &dyn Store) {
         self.set_state(ProbeState::Pending, None);
         let mut head = store.head();

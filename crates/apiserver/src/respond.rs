@@ -40,7 +40,7 @@ pub fn raw_json(value: &Value) -> Response<Body> {
     verbatim(body(200, JSON, format!("{value:#}")))
 }
 
-/// Marks a response whose bytes are sent unchanged, also to a client that asks for indented JSON.
+/// Marks a response whose bytes are sent unchanged, also to a client that requests indented JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct Verbatim;
 

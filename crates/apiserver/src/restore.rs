@@ -61,28 +61,28 @@ pub async fn init_log(store: &dyn Store) -> Result<(), store::Error> {
     transaction.commit(vec![first]).await
 }
 
-/// Fills `world` from one snapshot of the store, and checks its consistency. Others may write in the meantime.
+/// Fills `state` from one snapshot of the store, and checks its consistency. Others may write in the meantime.
 pub async fn restore<W: State>(
     store: &dyn Store,
     registry: &Registry<W>,
-    world: &mut W,
+    state: &mut W,
 ) -> Result<Restored, RestoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut restored = Restored { revision: snapshot.revision().0, objects: 0, spans: 0, disagreements: 0 };
-    let kept = world.cached_resources();
+    let kept = state.cached_resources();
     for kind in registry.iter().filter(|kind| kept.contains(&kind.resource().plural)) {
-        restored.objects += restore_objects(&mut *snapshot, registry, kind.resource().plural, world).await?;
+        restored.objects += restore_objects(&mut *snapshot, registry, kind.resource().plural, state).await?;
     }
-    restored.spans = restore_spans(&mut *snapshot, world).await?;
-    restored.disagreements = report_disagreements(world);
+    restored.spans = restore_spans(&mut *snapshot, state).await?;
+    restored.disagreements = report_disagreements(state);
     Ok(restored)
 }
 
 /// Logs objects whose stored status differs from their spans, and returns their number. Every commit writes the status
 /// that follows from its spans, so the two agree unless another program wrote to the store. The next commit overwrites
 /// such a status, so the log lines are the only record of it.
-fn report_disagreements<W: State>(world: &W) -> usize {
-    let disagreeing = world.pending_status_updates(clock::now());
+fn report_disagreements<W: State>(state: &W) -> usize {
+    let disagreeing = state.pending_status_updates(clock::now());
     for write in disagreeing.iter().take(limits::DISAGREEMENTS_LOGGED_MAX) {
         let status = |object: &Option<Arc<Object>>| {
             object.as_ref().and_then(|object| object.fields.get("status")).map(ToString::to_string).unwrap_or_default()
@@ -102,7 +102,7 @@ async fn restore_objects<W: State>(
     snapshot: &mut dyn Snapshot,
     registry: &Registry<W>,
     resource: &str,
-    world: &mut W,
+    state: &mut W,
 ) -> Result<usize, RestoreError> {
     let prefix = format!("{resource}/");
     let (mut count, mut after) = (0, None::<Key>);
@@ -114,7 +114,7 @@ async fn restore_objects<W: State>(
             let key = keys::object_key(registry, record.key.as_str());
             let key =
                 key.ok_or_else(|| RestoreError::Inconsistent(format!("{} is not the key of an object", record.key)))?;
-            world.load_object(key, object).map_err(RestoreError::Inconsistent)?;
+            state.load_object(key, object).map_err(RestoreError::Inconsistent)?;
         }
         count += page.records.len();
         after = page.records.into_iter().next_back().map(|record| record.key);
@@ -124,7 +124,7 @@ async fn restore_objects<W: State>(
     }
 }
 
-async fn restore_spans<W: State>(snapshot: &mut dyn Snapshot, world: &mut W) -> Result<usize, RestoreError> {
+async fn restore_spans<W: State>(snapshot: &mut dyn Snapshot, state: &mut W) -> Result<usize, RestoreError> {
     let (mut count, mut after) = (0, None::<(String, u128)>);
     loop {
         let cursor = after.as_ref().map(|(space, first)| (space.as_str(), *first));
@@ -133,7 +133,7 @@ async fn restore_spans<W: State>(snapshot: &mut dyn Snapshot, world: &mut W) -> 
         after = Some((last.space.clone(), last.first));
         count += spans.len();
         for span in spans {
-            world.load_span(&span_from_store(span)).map_err(RestoreError::Inconsistent)?;
+            state.load_span(&span_from_store(span)).map_err(RestoreError::Inconsistent)?;
         }
     }
 }

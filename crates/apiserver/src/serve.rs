@@ -1,7 +1,7 @@
 //! Connections: their limits, the TLS handshake, HTTP/1.1, HTTP/2 and WebSockets, and their end.
 //!
-//! No client can hold a connection indefinitely by what it does or fails to do: [`deadlines`] limits the time of each step,
-//! [`body`] and [`streams`] detect a client that does not read, [`unauthenticated_connections`] limits the connections of unauthenticated
+//! No client can hold a connection indefinitely: [`deadlines`] limits the time of each step, [`body`] and [`streams`]
+//! detect a client that does not read, [`unauthenticated_connections`] limits the connections of unauthenticated
 //! clients.
 //!
 //! Shutdown: no new connection is accepted, open connections finish their requests (the handler ends watches by a
@@ -83,7 +83,7 @@ impl<H: Handler> Listener<H> {
                 },
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                // Closed at once: a rejected client tries another server, one that waits in the backlog does not.
+                // Closed immediately, so that the client can try another server instead of waiting in the backlog.
                 self.metrics.connection_ended("limit");
                 if let Some(times) = refused.now() {
                     tracing::warn!(limit = self.limits.connections, times, "too many connections: new ones are closed");
@@ -117,7 +117,8 @@ impl<H: Handler> Listener<H> {
         }
     }
 
-    /// Most likely the process has no file descriptors left: others must close before another attempt can succeed.
+    /// Handles a failed accept: logs it and waits for [`limits::ACCEPT_RETRY_INTERVAL`]. The usual cause is that the
+    /// process has no file descriptors left, so that a connection must close before the next attempt can succeed.
     async fn not_accepted(&self, error: &io::Error, failed: &mut LogThrottle) {
         self.metrics.connection_ended("accept");
         if let Some(times) = failed.now() {

@@ -141,26 +141,26 @@ impl<W: State> Server<W> {
 
     /// Reads the state from the store and begins to serve. The task [`COMMITTER`] ends on a fatal error, and after the
     /// server was dropped.
-    pub async fn restore(&self, mut world: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
+    pub async fn restore(&self, mut state: W, tasks: &Supervisor) -> Result<Restored, RestoreError> {
         restore::init_log(&*self.store).await?;
-        let restored = restore::restore(&*self.store, &self.registry, &mut world).await?;
+        let restored = restore::restore(&*self.store, &self.registry, &mut state).await?;
         self.metrics.count_disagreements(restored.disagreements);
         let committer = Committer {
             store: Arc::clone(&self.store),
             registry: Arc::clone(&self.registry),
             schemas: Arc::new(Schemas::for_registry(&self.registry)),
-            world: Arc::new(RwLock::new(world)),
+            state: Arc::new(RwLock::new(state)),
             watch_cache: Arc::new(WatchCache::new(restored.revision, self.limits.recent_events)),
             metrics: Arc::clone(&self.metrics),
             writes: Arc::clone(&self.health.writes),
             admission: self.mode.admission(),
             outdated: AtomicBool::new(false),
         };
-        let (store, registry, schemas, world, watch_cache, metrics) = (
+        let (store, registry, schemas, state, watch_cache, metrics) = (
             Arc::clone(&committer.store),
             Arc::clone(&committer.registry),
             Arc::clone(&committer.schemas),
-            Arc::clone(&committer.world),
+            Arc::clone(&committer.state),
             Arc::clone(&committer.watch_cache),
             Arc::clone(&committer.metrics),
         );
@@ -172,7 +172,7 @@ impl<W: State> Server<W> {
         let log_reader = LogReader::new(Arc::clone(&store));
         let (watch_scheduler, random_source) = (WatchScheduler::default(), Arc::clone(&self.random_source));
         let scheduling = watch_scheduler.clone();
-        tasks.spawn_restarting("caller of watches", move || scheduling.clone().run());
+        tasks.spawn_restarting("watch scheduler", move || scheduling.clone().run());
         let api = Arc::new(ApiContext {
             store,
             registry,
@@ -181,7 +181,7 @@ impl<W: State> Server<W> {
             queue,
             event_queue: self.mode.event_queue(),
             metrics,
-            world,
+            state,
             readers,
             writers,
             bodies: Budget::new(self.limits.bodies_bytes),
@@ -302,7 +302,9 @@ impl<W: State> Server<W> {
             Verb::DeleteCollection => {
                 collections::delete(api, &place, &request.decode(body_bytes, bodies).await?).await
             }
-            Verb::Watch => Err(StatusError::new(StatusReason::InternalError, "a watch is answered before")),
+            Verb::Watch => {
+                Err(StatusError::new(StatusReason::InternalError, "a watch must be dispatched before other requests"))
+            }
         };
         // The request is in progress until the last byte of its response is sent.
         response.map(|response| response.map(|body| body.with_guard(permit)))
@@ -317,7 +319,7 @@ impl<W: State> Server<W> {
         Ok(Some(respond::text(code, text)))
     }
 
-    /// `/readyz/<check>` and the like.
+    /// The response for one check, such as `/readyz/<check>`; `None` for another path.
     fn check(&self, path: &str) -> Option<Response<Body>> {
         let (name, check) = path.trim_matches('/').split_once('/')?;
         let checks = self.health.checks(Probe::named(name)?);

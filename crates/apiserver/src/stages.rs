@@ -60,7 +60,7 @@ pub struct Authorized {
     pub identity: Arc<UserInfo>,
     /// The user's permissions in the namespace of the request.
     pub permissions: Permissions,
-    /// True if the client asks for a WebSocket.
+    /// True if the client requests a WebSocket.
     pub is_websocket: bool,
     body: Incoming,
 }

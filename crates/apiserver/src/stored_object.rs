@@ -21,7 +21,7 @@ pub fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Object>, Error> {
 /// Parses an object for a response.
 pub fn parse_for_response(bytes: &[u8]) -> Result<Object, StatusError> {
     Object::from_bytes(bytes).map_err(|error| {
-        tracing::error!(error = %error, "the store holds something that is not an object");
+        tracing::error!(error = %error, "a stored value is not an object");
         StatusError::new(StatusReason::InternalError, "the stored object cannot be read")
     })
 }

@@ -1,8 +1,9 @@
-//! The long-running tasks of a server: no task ends unnoticed.
+//! The long-running tasks of a server, and the detection of their ends.
 //!
-//! Each task has a name and a policy. The process ends, with a reason, when a task ends that it needs
+//! Each task has a name and a policy. The process ends, with a reason, when a required task ends
 //! ([`Supervisor::spawn_draining`], [`Supervisor::spawn_required`]); other tasks are restarted after a delay
-//! ([`Supervisor::spawn_restarting`]). A panic counts as an end. The caller waits for [`TaskEnds`] and decides what to do.
+//! ([`Supervisor::spawn_restarting`]). A panic counts as an end. The caller waits for [`TaskEnds`] and decides what to
+//! do.
 
 use std::{
     any::Any,
@@ -38,14 +39,14 @@ struct TaskEnd {
     result: Result<(), Failure>,
 }
 
-/// Receives the ends of tasks that the process needs.
+/// Receives the ends of required tasks.
 pub struct TaskEnds {
     ended: mpsc::Receiver<TaskEnd>,
     /// Tasks whose end has been received.
     known: BTreeSet<&'static str>,
 }
 
-/// Why a task that the process needs has ended.
+/// Why a required task has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It returned an error.
@@ -64,7 +65,7 @@ pub enum Failure {
         /// The message of the panic.
         message: String,
     },
-    /// It ended without being asked to.
+    /// It ended although the server was not stopping.
     #[error("the {task} ended unexpectedly")]
     Ended {
         /// The name of the task.
@@ -80,7 +81,7 @@ impl Supervisor {
         (Self { shared: Arc::new(shared) }, TaskEnds { ended, known: BTreeSet::new() })
     }
 
-    /// Runs a task that the process needs, and that ends by itself after it was asked to stop.
+    /// Runs a required task that ends on its own when the server stops.
     pub fn spawn_draining<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -88,7 +89,7 @@ impl Supervisor {
         add(&self.shared.draining, self.spawn(task, work));
     }
 
-    /// Runs a task that the process needs, and that runs until [`Supervisor::stop`].
+    /// Runs a required task until [`Supervisor::stop`].
     pub fn spawn_required<E>(&self, task: &'static str, work: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -154,7 +155,7 @@ impl Supervisor {
 }
 
 impl TaskEnds {
-    /// Waits until a task ends that should run on.
+    /// Waits until a required task ends.
     pub async fn failure(&mut self) -> Failure {
         match self.next().await {
             TaskEnd { result: Err(failure), .. } => failure,

@@ -38,7 +38,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, with optional client certificates.
+    /// Creates a configuration with TLS 1.2 and 1.3, ALPN for HTTP/2 and HTTP/1.1, and optional client certificates.
     ///
     /// # Errors
     /// The error of rustls for invalid material.

@@ -56,7 +56,7 @@ impl WaitingWatches {
         while called < count
             && let Some(next) = waiting.pop_front()
         {
-            // A watch that has stopped waiting is skipped.
+            // A watch whose wait was dropped is skipped.
             called += usize::from(next.send(()).is_ok());
         }
         called > 0

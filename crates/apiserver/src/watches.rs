@@ -82,7 +82,7 @@ pub async fn watch<W: State>(
     let Resource { group, version, kind, .. } = *place.resource;
     let stream = Watch {
         api: Arc::clone(api),
-        watch_counters: api.metrics.watch_counters(&WatchLabels { group, version, kind }),
+        counters: api.metrics.watch_counters(&WatchLabels { group, version, kind }),
         began: now,
         namespaced: place.namespace.is_some(),
         plural: place.resource.plural,
@@ -179,7 +179,7 @@ struct Watch<W> {
     stop: CancellationToken,
     /// Encoded events that have not been handed over.
     pending_frames: VecDeque<Bytes>,
-    watch_counters: WatchCounters,
+    counters: WatchCounters,
     began: Instant,
     /// True if the watch is limited to one namespace.
     namespaced: bool,
@@ -311,7 +311,7 @@ impl<W: State> Watch<W> {
         Ok(())
     }
 
-    /// Encodes an event as this watch sees it; `None` if the filter excludes it.
+    /// Encodes an event with the type that the filter of this watch determines; `None` if the filter excludes it.
     fn render_event(&mut self, event: &Event) -> Result<Option<Bytes>, Unreadable> {
         let event_type = if self.filter.is_everything() {
             watch::event_type(event.existed(), event.exists())
@@ -376,7 +376,7 @@ impl<W: State> Watch<W> {
     }
 
     fn resource(&self) -> &Resource {
-        self.api.registry.find_view(self.plural, self.view).expect("what is watched is registered").resource()
+        self.api.registry.find_view(self.plural, self.view).expect("the watched resource is registered").resource()
     }
 
     /// Converts a stored object to the requested API version.
@@ -389,7 +389,7 @@ impl<W: State> Watch<W> {
 
     fn append_event(&mut self, event: Option<Bytes>) {
         if let Some(event) = event {
-            self.watch_counters.event(event.len());
+            self.counters.event(event.len());
             self.pending_frames.push_back(event);
         }
     }

@@ -1,8 +1,8 @@
 //! The handshake of a WebSocket for a watch (RFC 6455), and the bearer token that it may contain.
 //!
 //! A script in a browser can add only subprotocols to the handshake. One of them may be a bearer token, as in
-//! kube-apiserver. Such a token is the only credential of its request: a page cannot know the token of another user,
-//! while a browser adds a client certificate to the requests of every page.
+//! kube-apiserver. Such a token is the only credential of its request: the token of another user is not available to a
+//! page, while a browser adds a client certificate to the requests of every page.
 
 use apimachinery::status_error::{StatusError, StatusReason};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -17,7 +17,7 @@ const TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 /// The version of the protocol in RFC 6455.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// True if a request asks for a WebSocket.
+/// True if a request is the handshake of a WebSocket.
 pub fn is_upgrade_request(request: &Parts) -> bool {
     let names = |name: HeaderName, token: &str| {
         list_elements(&request.headers, name).any(|element| element.eq_ignore_ascii_case(token))
@@ -28,7 +28,7 @@ pub fn is_upgrade_request(request: &Parts) -> bool {
         && names(header::CONNECTION, "upgrade")
 }
 
-/// True if a request asks for a WebSocket and offers a token as subprotocol.
+/// True if a request is the handshake of a WebSocket and offers a token as subprotocol.
 pub fn carries_token(request: &Parts) -> bool {
     is_upgrade_request(request) && offered_protocols(&request.headers).any(is_token)
 }

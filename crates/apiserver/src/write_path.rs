@@ -1,8 +1,8 @@
 //! The health of the write path: the commands that wait for their results, and the outcome of the last commit.
 //!
 //! The committer reports here, and the check `commits` of `/readyz` reads it. After a failed commit there may be no
-//! further writes, because a server that is not ready gets no requests; so the committer is asked for a heartbeat, a
-//! small commit, until one succeeds.
+//! further writes, because a server that is not ready gets no requests. Therefore the prober requests a heartbeat, a
+//! small commit, from the committer until a commit succeeds.
 
 use std::{
     collections::BTreeMap,
@@ -115,7 +115,7 @@ impl WritePath {
         self.open_tickets().since.values().next().map(|since| now.saturating_duration_since(*since))
     }
 
-    /// Whether commits succeed; the error says why not.
+    /// Returns an error with the reason if the last commit failed, or if a write has waited too long for its commit.
     pub fn check(&self, now: Instant) -> Result<(), String> {
         if let Some(age) = self.oldest_age(now).filter(|age| *age > limits::COMMAND_AGE_MAX) {
             return Err(format!("the oldest write has been waiting for its commit for {} s", age.as_secs()));

@@ -124,8 +124,8 @@ fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
-/// Server-side apply. The body is YAML, of which JSON is a subset. Duplicate fields are rejected whatever
-/// `fieldValidation` says, because it is unclear which value the manager wants to own.
+/// Server-side apply. The body is YAML, of which JSON is a subset. Duplicate fields are rejected for every
+/// `fieldValidation`, because it is ambiguous which value the manager applies.
 async fn apply<W: State>(
     api: &ApiContext<W>,
     place: &RequestScope<'_, W>,

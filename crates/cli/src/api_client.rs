@@ -26,7 +26,7 @@ const RESPONSE_EXCERPT_CHARS_MAX: usize = 200;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
-/// A server without support for tables responds with the object.
+/// `Accept` header for a table. A server without support for tables responds with the objects as JSON.
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// A connection to a server.

@@ -44,8 +44,8 @@ pub(crate) async fn configuration(
     let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
     config.proxy_url = None;
     // Exec credential plugins get the original value.
-    if let Some(told) = config.auth_info.exec.as_mut().and_then(|exec| exec.cluster.as_mut()) {
-        told.proxy_url.clone_from(&proxy_url);
+    if let Some(cluster) = config.auth_info.exec.as_mut().and_then(|exec| exec.cluster.as_mut()) {
+        cluster.proxy_url.clone_from(&proxy_url);
     }
     Ok((config, proxy_url))
 }
@@ -65,7 +65,7 @@ pub(crate) fn client(config: Config, proxy: Option<&Proxy>) -> Result<Client, ku
     match protocol {
         Protocol::Http => through(config, with_credential(Tunnel::new(uri.clone(), direct), intercept)),
         Protocol::Https => {
-            // As in Go, the proxy's certificate is verified like the server's.
+            // As in Go, the certificate of the proxy is verified with the authorities for the server.
             let secure = config.rustls_https_connector_with_connector(direct)?;
             through(config, with_credential(Tunnel::new(uri.clone(), secure), intercept))
         }
@@ -114,14 +114,14 @@ mod tests {
 
     use super::*;
 
-    /// It may have to reach the cluster itself.
+    /// A plugin may connect to the cluster to get the credential.
     #[tokio::test]
-    async fn program_that_is_asked_for_a_credential_is_told_the_proxy_of_its_cluster() {
+    async fn exec_plugin_gets_the_proxy_url_of_its_cluster() {
         let exec = json!({
             "apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Never",
             "provideClusterInfo": true,
         });
-        let told = async |proxy_url: Option<&str>| {
+        let plugin_proxy_url = async |proxy_url: Option<&str>| {
             let kubeconfig = json!({
                 "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
                 "clusters": [{"name": "c", "cluster": {"server": "https://192.0.2.1", "proxy-url": proxy_url}}],
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!((own.as_deref(), config.proxy_url), (proxy_url, None));
             config.auth_info.exec.unwrap().cluster.unwrap().proxy_url
         };
-        assert_eq!(told(None).await, None);
-        assert_eq!(told(Some("http://192.0.2.9:3128")).await.as_deref(), Some("http://192.0.2.9:3128"));
+        assert_eq!(plugin_proxy_url(None).await, None);
+        assert_eq!(plugin_proxy_url(Some("http://192.0.2.9:3128")).await.as_deref(), Some("http://192.0.2.9:3128"));
     }
 }

@@ -49,7 +49,7 @@ pub async fn run(
         Err(failure) => Err(failure),
     };
     match done.or_else(|failure| report.failed(failure)) {
-        // The reader has closed the pipe, as `head` does.
+        // The reader of standard output has closed the pipe, for example `head`.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(Failure::Output(error)) => Err(error.into()),
         Ok(()) | Err(_) => Ok(report.exit_code()),

@@ -140,7 +140,7 @@ fn parse(text: &str) -> Result<Vec<Value>, String> {
     } else {
         serde_saphyr::from_multiple(text).map_err(|error| error.to_string())
     };
-    // A YAML flow mapping also begins with a brace.
+    // If it is not JSON, it is parsed as YAML, because a YAML flow mapping also begins with a brace.
     let documents = documents.or_else(|error| serde_saphyr::from_multiple(text).map_err(|_| error))?;
     let mut objects = Vec::new();
     documents.into_iter().try_for_each(|document| flatten(document, &mut objects))?;

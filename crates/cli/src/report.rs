@@ -50,8 +50,9 @@ impl<'a> Report<'a> {
         Ok(writeln!(self.err, "{text}")?)
     }
 
-    /// Reports an error of one item of the command, so that the others can continue. `place` is a file or empty.
-    /// Returns errors that would affect the other items, too.
+    /// Prints an error of one item of the command and returns `Ok`, so that the command continues with the other items.
+    /// An error that affects all items, such as a failed connection, is returned instead. `place` is the file of the
+    /// item; it may be empty.
     pub(crate) fn item_failed(&mut self, place: &str, failure: Failure) -> Result<(), Failure> {
         match failure {
             Failure::Refused(_) | Failure::InvalidInput(_) => self.print_error(place, failure),

@@ -9,7 +9,7 @@ use crate::{
     report::{Failure, Report},
 };
 
-/// Group and version of resource names on the command line. Objects in files have their own.
+/// Group and version of resource names on the command line. Objects in files state their own `apiVersion`.
 const GROUP_VERSION: &str = "ipam.miloapis.com/v1alpha1";
 
 /// A resource of the server.

@@ -28,7 +28,7 @@ pub struct Condition {
     /// The type of the condition. Allocated and Ready are set by the service; other types may be used by clients.
     #[serde(rename = "type")]
     pub condition_type: String,
-    /// Whether the condition is met: True, False or Unknown.
+    /// The status of the condition: True, False or Unknown.
     pub status: ConditionStatus,
     /// The generation of the object for which the condition was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

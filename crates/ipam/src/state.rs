@@ -42,7 +42,7 @@ use crate::names::{ALLOCATIONS, POOLS};
 #[derive(Debug, Default)]
 pub struct AllocatorState {
     tenants: BTreeMap<Box<str>, Tenant>,
-    /// The pools whose stored status does not match their free space, that is, whose `stale` is set.
+    /// The pools whose stored status does not match their free space. Their `status_dirty` is true.
     stale_statuses: BTreeSet<(Scope, String)>,
 }
 
@@ -185,7 +185,7 @@ impl AllocatorState {
         Ok(block)
     }
 
-    /// Changes a pool and updates its `stale` flag.
+    /// Changes a pool and updates its `status_dirty`.
     fn change(
         &mut self,
         scope: &Scope,
@@ -243,8 +243,8 @@ impl kind::State for AllocatorState {
     }
 
     fn pending_status_updates(&self, now: Time) -> Vec<Write> {
-        let behind = self.stale_statuses.iter().filter_map(|(scope, name)| self.pool(scope, name));
-        behind
+        let stale = self.stale_statuses.iter().filter_map(|(scope, name)| self.pool(scope, name));
+        stale
             .map(|pool| Write {
                 key: pool.key(),
                 old: Some(pool.object.clone()),

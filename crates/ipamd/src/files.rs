@@ -64,7 +64,7 @@ pub fn restrict(path: &Path) -> anyhow::Result<bool> {
 }
 
 fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    let (directory, temporary) = neighbours(path)?;
+    let (directory, temporary) = directory_and_temporary(path)?;
     // The file of an interrupted write may have another mode, so it is not reused.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -81,7 +81,7 @@ fn replace(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
 
 /// Returns the directory of a file, and the path of its temporary file. The name is fixed, so that interrupted writes leave at
 /// most one.
-fn neighbours(path: &Path) -> anyhow::Result<(&Path, PathBuf)> {
+fn directory_and_temporary(path: &Path) -> anyhow::Result<(&Path, PathBuf)> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("this is not the path of a file")
     };

@@ -71,7 +71,7 @@ pub fn start(format: LogFormat, level: &str) -> anyhow::Result<Log> {
     let lost = LostLines { dropped: writer.error_counter(), failed };
     let builder = fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(writer);
     let started = match shape(format, io::stderr().is_terminal()) {
-        Shape::Text { colours } => builder.with_ansi(colours && colours_wanted()).try_init(),
+        Shape::Text { colors } => builder.with_ansi(colors && use_colors()).try_init(),
         Shape::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow!("cannot start logging: {error}"))?;
@@ -150,20 +150,20 @@ impl Write for Lines {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Shape {
-    Text { colours: bool },
+    Text { colors: bool },
     Json,
 }
 
 fn shape(format: LogFormat, terminal: bool) -> Shape {
     match format {
-        LogFormat::Auto if terminal => Shape::Text { colours: true },
+        LogFormat::Auto if terminal => Shape::Text { colors: true },
         LogFormat::Auto | LogFormat::Json => Shape::Json,
-        LogFormat::Text => Shape::Text { colours: terminal },
+        LogFormat::Text => Shape::Text { colors: terminal },
     }
 }
 
 /// See <https://no-color.org>.
-fn colours_wanted() -> bool {
+fn use_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn log_format_depends_on_terminal_and_flag() {
         for (format, terminal, expected) in [
-            (LogFormat::Auto, true, Shape::Text { colours: true }),
+            (LogFormat::Auto, true, Shape::Text { colors: true }),
             (LogFormat::Auto, false, Shape::Json),
-            (LogFormat::Text, true, Shape::Text { colours: true }),
-            (LogFormat::Text, false, Shape::Text { colours: false }),
+            (LogFormat::Text, true, Shape::Text { colors: true }),
+            (LogFormat::Text, false, Shape::Text { colors: false }),
             (LogFormat::Json, true, Shape::Json),
             (LogFormat::Json, false, Shape::Json),
         ] {

@@ -121,7 +121,7 @@ impl Material {
     }
 }
 
-/// Parses a certificate file and its key file, in this order. Returns `None` for no files.
+/// Parses a certificate file and its key file, in this order. Returns `None` if `files` is empty.
 fn serving_certificate(files: &[Contents]) -> anyhow::Result<Option<ServingCertificate>> {
     let [certificate, key] = files else { return Ok(None) };
     let chain = users::certificates(certificate)?;

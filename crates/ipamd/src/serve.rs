@@ -90,7 +90,7 @@ struct Started {
 /// Starts the server. Returns when it is ready.
 async fn start(options: &Serve, metrics: Arc<Metrics>, tasks: &Supervisor) -> anyhow::Result<Started> {
     files::create_private_dir(&options.data_dir)?;
-    // The lock comes first, because it protects all files in the directory from a second process.
+    // The lock is taken first, because it protects all files in the directory from a second process.
     let directory = files::lock_dir(&options.data_dir)?;
     let Opened { store, file } = database::open(options).await?;
     let admin = listen_for_backups(&options.data_dir, file);

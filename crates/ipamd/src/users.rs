@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::watched::Contents;
 
-/// Parses a token file. Returns no tokens for no file.
+/// Parses a token file. Returns no tokens if `files` is empty.
 pub fn tokens(files: &[Contents]) -> anyhow::Result<TokenFile> {
     let Some(file) = files.first() else { return Ok(TokenFile::default()) };
     let path = file.path.display();

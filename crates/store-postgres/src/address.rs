@@ -63,7 +63,7 @@ impl Address {
             match timeout(connect_max(host), host.connect(self.tls.clone())).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(error)) => {
-                    tracing::debug!(error = format_chain(&error), "the next host of the database is tried")
+                    tracing::debug!(error = format_chain(&error), "the next host of the database is tried");
                 }
                 Err(_) => tracing::debug!("a host of the database does not answer; the next is tried"),
             }

@@ -2,7 +2,7 @@
 //!
 //! Each log row names the version that it replaced, so the work is proportional to the compacted range. It is done in
 //! chunks, one transaction each, concurrently with commits and without the head lock. Concurrent compactions of two
-//! replicas are serialized by a lock on the row of `history`.
+//! replicas are serialized by a lock on the row of `log_identity`.
 
 use deadpool_postgres::Pool;
 use store::{Error, Head, Revision};
@@ -53,7 +53,7 @@ pub async fn compact(pool: &Pool, mut target: Revision) -> Result<(), Error> {
     }
 }
 
-/// Begins a transaction, locks the row of `history`, and returns the head.
+/// Begins a transaction, locks the row of `log_identity`, and returns the head.
 async fn begin(session: &Session) -> Result<Head, Error> {
     let begin = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};

@@ -87,15 +87,14 @@ impl DsnParams {
         }
     }
 
-    /// Extracts the parameters; returns the URL without them.
+    /// Moves the TLS and time parameters from the URL to `self`. Returns the URL without them.
     fn extract_from_url(&mut self, url: &str) -> Result<String, String> {
         // A `?` may be part of a password, which ends with an @ before the first slash.
-        let (scheme, behind) = url.split_at(url.find("//").map_or(0, |place| place + 2));
-        let name =
-            behind.find(['@', '/']).filter(|place| behind[*place..].starts_with('@')).map_or(0, |place| place + 1);
-        let Some(query) = behind[name..].find('?').map(|place| name + place) else { return Ok(url.to_owned()) };
+        let (scheme, after) = url.split_at(url.find("//").map_or(0, |place| place + 2));
+        let name = after.find(['@', '/']).filter(|place| after[*place..].starts_with('@')).map_or(0, |place| place + 1);
+        let Some(query) = after[name..].find('?').map(|place| name + place) else { return Ok(url.to_owned()) };
         let mut rest = Vec::new();
-        for written in behind[query + 1..].split('&').filter(|written| !written.is_empty()) {
+        for written in after[query + 1..].split('&').filter(|written| !written.is_empty()) {
             let (key, value) = written.split_once('=').ok_or("a parameter of the URL has no value")?;
             let key =
                 percent_decode_str(key).decode_utf8().map_err(|_| "the name of a parameter is not valid UTF-8")?;
@@ -110,10 +109,10 @@ impl DsnParams {
                 None => rest.push(format!("{key}={}", value.replace('@', "%40"))),
             }
         }
-        Ok(format!("{scheme}{}?{}", &behind[..query], rest.join("&")))
+        Ok(format!("{scheme}{}?{}", &after[..query], rest.join("&")))
     }
 
-    /// Extracts the parameters; returns the pairs without them.
+    /// Moves the TLS and time parameters from `key=value` pairs to `self`. Returns the other pairs.
     fn extract_from_pairs(&mut self, mut text: &str) -> Result<String, String> {
         let mut rest = Vec::new();
         loop {
@@ -124,9 +123,9 @@ impl DsnParams {
             let (key, value) = text.split_once('=').ok_or("it is neither a postgres:// URL nor key=value pairs")?;
             let key = key.trim_end();
             check_name(key)?;
-            let (value, behind) =
+            let (value, after) =
                 value_of_pair(value.trim_start()).ok_or_else(|| format!("{key}: a quote is not closed"))?;
-            text = behind;
+            text = after;
             match self.parameter(key) {
                 Some(parameter) => *parameter = Some(value),
                 None => rest.push(format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))),

@@ -6,9 +6,9 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::error_chain::format_chain;
 
-/// SQLSTATE raised by `append`: the current version is not the expected one.
+/// SQLSTATE raised by `append_commit`: the current version is not the expected one.
 const PRECONDITION: &str = "IP001";
-/// SQLSTATE raised by `append`: a released span is not held.
+/// SQLSTATE raised by `append_commit`: a released span is not held.
 const NOT_HELD: &str = "IP002";
 
 /// Converts an error of a read, or of any statement before the commit: nothing was written.

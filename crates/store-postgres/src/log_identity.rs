@@ -64,8 +64,8 @@ impl LogIdentity {
         *self.inner() = Inner { log_id, end: None };
     }
 
-    /// Checks that the log is the one that this process knows, and returns its head. `asked` is the end whose token was
-    /// requested.
+    /// Checks that the log is the one that this process knows, and returns its head. `asked` is the log end
+    /// whose token `log_state` contains.
     pub fn check(&self, log_state: &LogState, asked: Option<LogEnd>) -> Result<Head, Error> {
         let mut inner = self.inner();
         check_log_id(log_state.log_id, inner.log_id)?;

@@ -1,7 +1,7 @@
 //! The schema of the database, and its migrations.
 //!
-//! Each migration is one transaction, under a lock on the table `migration`. If two replicas start together, one runs
-//! the migration and the other finds it done.
+//! Each migration is one transaction, under a lock on the table `schema_migration`. If two replicas start together, one
+//! runs the migration and the other finds it done.
 
 use std::time::Duration;
 

@@ -84,7 +84,7 @@ pub async fn read(client: &Client, keys: &[Key]) -> Result<Vec<Option<Record>>, 
     found.iter().zip(keys).map(record).collect()
 }
 
-/// Returns the snapshot revision of a row of `walk`; an error if the requested revision is in the future or compacted.
+/// Returns the snapshot revision of a row of `list_keys`; an error if the requested revision is in the future or compacted.
 fn snapshot_revision(row: &Row, requested: Option<Revision>) -> Result<Revision, Error> {
     let (head, compacted) = (row_codec::revision(row, 0)?, row_codec::revision(row, 1)?);
     match requested {

@@ -36,8 +36,8 @@ impl Session {
         Self { client: Some(client), unanswered: AtomicUsize::new(0) }
     }
 
-    /// Waits for `work` on this connection, for at most `database_max` plus [`limits::ANSWER_MARGIN`]; `None` on a
-    /// timeout.
+    /// Waits for `work` on this connection, for at most `database_max` plus [`limits::ANSWER_MARGIN`]. On a timeout closes
+    /// the idle connections of the pool and returns `None`.
     pub async fn wait<T>(&self, database_max: Duration, work: impl Future<Output = T>) -> Option<T> {
         self.wait_for(database_max + limits::ANSWER_MARGIN, work).await
     }

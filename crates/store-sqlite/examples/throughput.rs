@@ -146,8 +146,8 @@ fn key(text: String) -> Key {
 fn processor_time() -> Result<Duration, Box<dyn std::error::Error>> {
     let line = std::fs::read_to_string("/proc/self/stat")?;
     // Fields after the process name, which may contain blanks: 11 and 12 are user and system time.
-    let behind = line.rsplit_once(')').ok_or("no name in /proc/self/stat")?.1;
-    let ticks = behind.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let fields = line.rsplit_once(')').ok_or("no name in /proc/self/stat")?.1;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)
 }
 

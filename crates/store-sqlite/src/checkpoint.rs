@@ -24,6 +24,7 @@ use crate::writer::WriterHandle;
 
 /// Thresholds in frames. A frame is one page in the WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the names have the unit")]
 pub struct Limits {
     /// The WAL size at which the thread starts a checkpoint. Smaller: hot pages are checkpointed more often. Larger:
     /// each checkpoint delays commits for longer.
@@ -58,7 +59,7 @@ pub const LIMITS: Limits = Limits {
 /// The maximum number of passive checkpoints in one run.
 const PASSES: u32 = 6;
 
-/// How long the writer waits for readers in a forced checkpoint, in milliseconds.
+/// The busy timeout of the writer in a forced checkpoint, which waits for readers; in milliseconds.
 const RESTART_BUSY_MS: u32 = 100;
 
 /// The checkpoint thread, as seen by the store.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-/// How long the writer waits for `SQLite`'s locks, in milliseconds. Only a checkpoint or another program can hold one.
+/// The busy timeout of the writer, in milliseconds. Only a checkpoint or another program can hold a `SQLite` lock.
 pub const BUSY_MS: u32 = 5_000;
 
 /// The size of the prepared statement cache of each connection; more than the number of statements.

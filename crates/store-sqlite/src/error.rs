@@ -49,7 +49,7 @@ pub fn closed() -> Error {
     Error::Unavailable("the store has been closed or has failed: start the server again".to_owned())
 }
 
-/// Converts a blocking read that did not finish, because of a panic or because the runtime shuts down.
+/// Converts the error of a blocking read that did not finish, because it panicked or the runtime shut down.
 pub fn broken_off(error: &JoinError) -> Error {
     if error.is_panic() {
         return Error::Unavailable("the read panicked: see the server's log".to_owned());

@@ -101,7 +101,7 @@ impl Memtable {
         self.len += 1;
     }
 
-    /// Returns the versions that are not in `done`, in key order, newest first per key. Skips the done versions of a
+    /// Returns the versions after `cursor`, in key order, newest first per key. Skips the flushed versions of a
     /// key at once, because a key may have tens of thousands of versions and each commit flushes only a few.
     fn after_cursor<'a>(&'a self, cursor: &'a FlushCursor) -> impl Iterator<Item = (&'a str, Version)> {
         let begun = self.versions.get_key_value(&cursor.key).map(|(key, versions)| {
@@ -222,7 +222,8 @@ struct FlushJob {
     cursor: FlushCursor,
 }
 
-/// A part of a memtable: all keys before `key`, and the newest `versions` versions of `key`.
+/// A position in a memtable. The versions before it have been flushed: those of all keys before `key`, and the newest
+/// `versions` versions of `key`.
 #[derive(Clone, Debug, Default)]
 pub struct FlushCursor {
     key: Box<str>,

@@ -15,7 +15,7 @@ use crate::open_error::OpenError;
 /// The `application_id` of our `SQLite` files ("ipam").
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"IPAM");
 
-/// Marks the files of earlier programs ("ipam"), whose schemas were other ones.
+/// The `application_id` ("ipam") of files of earlier programs, which have other schemas.
 const EARLIER_APPLICATION_ID: i32 = i32::from_be_bytes(*b"ipam");
 
 /// The schema version that this program reads and writes, stored as `user_version`.
@@ -72,7 +72,7 @@ BEGIN
 END;
 ";
 
-/// Creates the schema in an empty file, and refuses every file whose schema is another one.
+/// Creates the schema in an empty file. Returns an error for a file with another schema.
 pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| foreign_or_failed(path, source);
     if is_new(connection).map_err(database)? {
@@ -81,7 +81,7 @@ pub fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError
     check_current(connection, path)
 }
 
-/// Refuses a file that has not exactly this program's schema.
+/// Returns an error unless the file has exactly this program's schema.
 pub fn check_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| foreign_or_failed(path, source);
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(database);

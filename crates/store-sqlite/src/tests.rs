@@ -243,7 +243,7 @@ fn log_with_hot_key(versions: u64) -> (Connection, IndexMemtables) {
     (connection, index)
 }
 
-/// Lists at the head, at the beginning and in the middle.
+/// Lists at the head revision, before the first version of the hot key, and at half of its versions.
 #[test]
 fn list_cost_does_not_depend_on_versions_of_a_key() {
     let cost = |versions: u64| {

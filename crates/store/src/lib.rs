@@ -245,7 +245,7 @@ pub trait Snapshot: Send {
     async fn spans(&mut self, after: Option<(&str, u128)>, limit: usize) -> Result<Vec<Span>, Error>;
 }
 
-/// A bulk load in progress. Dropping it before [`Load::finish`] leaves the log empty.
+/// A bulk load in progress. Dropping it before [`BulkLoad::finish`] leaves the log empty.
 #[async_trait]
 pub trait BulkLoad: Send {
     /// Adds current versions with their revisions, in any order. Keys and revisions must be unique.

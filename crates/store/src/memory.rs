@@ -20,7 +20,7 @@ pub struct MemoryStore {
     /// The head lock, held by the current transaction.
     head: Arc<Mutex<()>>,
     log: Arc<RwLock<Log>>,
-    /// The current head, for `changed`.
+    /// The current head, for `wait_for_commits`.
     head_changes: watch::Sender<Revision>,
 }
 
@@ -30,7 +30,7 @@ struct Log {
     spans: Vec<Span>,
     head: Revision,
     compacted: Revision,
-    /// The end of the commit that contains `compacted`. The row of `compacted` may be gone, but a snapshot at it must
+    /// The end of the commit that contains `compacted`. The row of `compacted` may have been removed, but a snapshot at it must
     /// remain possible.
     compacted_end: Revision,
 }
@@ -225,13 +225,13 @@ impl Log {
         if after < self.compacted {
             return Err(Error::Compacted { requested: after, compacted: self.compacted });
         }
-        let mut behind = self.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after).cloned();
-        Ok(fill(&mut behind, limit, Entry::bytes))
+        let mut later = self.rows.iter().map(|row| &row.entry).filter(|entry| entry.revision > after).cloned();
+        Ok(fill(&mut later, limit, Entry::bytes))
     }
 
     fn spans_after(&self, after: Option<(&str, u128)>, limit: usize) -> Vec<Span> {
-        let behind = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
-        ordered(self.spans.iter().filter(behind), limit)
+        let is_later = |span: &&Span| after.is_none_or(|after| (span.space.as_str(), span.first) > after);
+        ordered(self.spans.iter().filter(is_later), limit)
     }
 
     /// Discards all history and ends the log at `head`.

@@ -11,7 +11,7 @@ use crate::{
 
 /// A value in a list or map.
 const SLOT: usize = size_of::<Value>();
-/// Overhead of a text: rounding by the allocator.
+/// Overhead of a string: the allocator rounds its size up.
 const TEXT: usize = 16;
 /// First node of a map, allocated with the first key; it has room for eleven keys.
 const NODE: usize = 640;
@@ -20,7 +20,7 @@ const NODE_KEYS: usize = 5;
 /// A key with its value in one of several nodes, which are half full, including its share of the parent nodes.
 const ENTRY: usize = 2 * (size_of::<String>() + SLOT) + TEXT;
 
-/// An owner reference as JSON without its texts: six keys in one node.
+/// An owner reference as JSON without its string values: six keys in one node.
 const OWNER: usize = SLOT + NODE + ENTRY + 6 * (TEXT + "blockOwnerDeletion".len());
 /// All other metadata fields, and their containers.
 const METADATA: usize = 16 * 1024;
@@ -46,12 +46,12 @@ impl Budget {
         self.take(SLOT)
     }
 
-    /// Charges a text of this length in bytes.
+    /// Charges a string of this length in bytes.
     pub fn text(&mut self, bytes: usize) -> Result<(), Exceeded> {
         self.take(TEXT + bytes)
     }
 
-    /// Charges a key of a map that has `present` keys already.
+    /// Charges a key that is added to a map of `present` keys, and the nodes that the map allocates for it.
     pub fn key(&mut self, key: &str, present: usize) -> Result<(), Exceeded> {
         let entry = match present {
             0 => NODE,

@@ -15,7 +15,7 @@ use super::memory_size::{Budget, Exceeded};
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Length of a time as text, at most.
+/// Maximum length of a time in text form, in bytes.
 const TIME_BYTES: usize = 32;
 
 /// Reasons why a body cannot be decoded.
@@ -58,9 +58,9 @@ enum Shape {
     Strings,
     Integer,
     Boolean,
-    /// Map from text to text.
+    /// Map from string to string.
     Map,
-    /// Map from text to bytes, which are base64 in JSON.
+    /// Map from string to bytes, which are base64 in JSON.
     BytesMap,
     Message(&'static [Field]),
     Messages(&'static [Field]),
@@ -240,7 +240,7 @@ enum WireValue<'a> {
     Other,
 }
 
-/// Decodes the listed fields of a message. Empty text is omitted, because Go encodes absent fields so.
+/// Decodes the listed fields of a message. An empty string is omitted, because Go encodes an absent field as one.
 fn message<'a>(
     mut bytes: &'a [u8],
     fields: &[Field],
@@ -279,7 +279,7 @@ fn message<'a>(
                 insert(&mut object, name, text(key, budget)?, STANDARD.encode(value).into(), budget)?;
             }
             (Message(fields), WireValue::Bytes(inner)) => {
-                drop(object.insert(name, message(inner, fields, raw, budget)?))
+                drop(object.insert(name, message(inner, fields, raw, budget)?));
             }
             (Messages(fields), WireValue::Bytes(inner)) => {
                 let inner = message(inner, fields, raw, budget)?;
@@ -315,7 +315,7 @@ fn time(mut bytes: &[u8]) -> Result<Option<Timestamp>, Failure> {
         match field(&mut bytes) {
             Some((1, WireValue::Number(number))) => seconds = number.cast_signed(),
             Some((2, WireValue::Number(number))) => {
-                nanoseconds = i32::try_from(number).map_err(|_| Failure::Malformed)?
+                nanoseconds = i32::try_from(number).map_err(|_| Failure::Malformed)?;
             }
             Some((1 | 2, _)) | None => return Err(Failure::Malformed),
             Some(_) => {}

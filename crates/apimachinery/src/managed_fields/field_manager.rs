@@ -45,7 +45,7 @@ static NEVER_OWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     top.into_iter().chain(of_metadata.map(|name| Path::fields(["metadata", name]))).collect()
 });
 
-/// The main resource or a subresource of one kind. Has no mutable state.
+/// Field management for the main resource or a subresource of one kind. Has no mutable state.
 #[derive(Clone, Debug)]
 pub struct FieldManager {
     schema: Arc<Schema>,
@@ -110,19 +110,19 @@ impl From<ApplyError> for StatusError {
 }
 
 impl FieldManager {
-    /// Creates an endpoint. `reset` are the paths that it does not write, including everything below them.
+    /// Creates a field manager. Its requests do not write the paths in `reset`, including everything below them.
     pub fn new(schema: Arc<Schema>, api_version: &str, kind: &str, subresource: &str, reset: FieldSet) -> Self {
         let (api_version, kind, subresource) = (api_version.to_owned(), kind.to_owned(), subresource.to_owned());
         Self { schema, api_version, kind, subresource, reset }
     }
 
-    /// Endpoint of a main resource, which does not write the status.
+    /// The field manager of a main resource, whose requests do not write the status.
     pub fn for_object(resource: &Resource, schema: &Arc<Schema>) -> Self {
         let reset = FieldSet::from_iter([Path::fields(["status"])]);
         Self::new(Arc::clone(schema), &resource.api_version(), resource.kind, "", reset)
     }
 
-    /// Endpoint of `/status`, which writes only the status.
+    /// The field manager of `/status`, whose requests write only the status.
     pub fn for_status(resource: &Resource, schema: &Arc<Schema>) -> Self {
         let names = match &schema.top {
             Type::Map(top) => top.fields.keys().map(String::as_str).collect(),
@@ -188,7 +188,7 @@ impl FieldManager {
             .map_err(|errors| ApplyError::Live(self.describe(live), errors))?;
         self.reconcile(&live_typed, &mut managers);
         if from_store.is_empty() {
-            let empty = self.schema.from_validated(&nothing);
+            let empty = self.schema.typed_validated(&nothing);
             self.record_update(&empty, &live_typed, &mut managers, BEFORE_FIRST_APPLY, now);
         }
         let id = self.manager(manager, Operation::Apply);

@@ -44,7 +44,7 @@ impl Schema {
     }
 
     /// Wraps a value that was computed from checked values.
-    pub(super) fn from_validated<'a>(&'a self, value: &'a Value) -> Typed<'a> {
+    pub(super) fn typed_validated<'a>(&'a self, value: &'a Value) -> Typed<'a> {
         Typed { schema: self, value }
     }
 

@@ -147,7 +147,7 @@ fn duplicate_owner_references_are_dropped() {
     assert_eq!((meta.owner_references.len(), dedup_owner_references(&mut meta)), (2, Vec::new()));
 }
 
-/// The messages must equal those of Kubernetes, because users search for them.
+/// The messages must equal those of Kubernetes, because users search the web for them.
 #[test]
 fn validation_messages_equal_those_of_kubernetes() {
     let long = "a".repeat(254);

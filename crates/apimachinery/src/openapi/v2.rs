@@ -43,7 +43,7 @@ const COMPONENTS: (&str, &str) = ("#/components/schemas/", "#/definitions/");
 /// Media type whose schema is used for a response.
 const JSON: &str = "application/json";
 
-/// `GET /openapi/v2`: merges v3 documents. Types that occur in several of them are equal in all.
+/// `GET /openapi/v2`: merges v3 documents. A type that occurs in several documents must be equal in all of them.
 pub fn v2(documents: &[Value]) -> Value {
     let (mut paths, mut definitions) = (Map::new(), Map::new());
     for document in documents {

@@ -45,8 +45,8 @@ impl<W> WriteContext<'_, W> {
         // Unknown fields of the configuration were checked by the apply; unknown fields of the object are not the
         // caller's error.
         let validation = FieldValidation::Ignore;
-        let decoder = ObjectDecoder { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
-        let mut decoded = decoder.decode_patched(object, &[])?;
+        let reader = ObjectDecoder { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
+        let mut decoded = reader.decode_patched(object, &[])?;
         match current {
             None => {
                 // As in Kubernetes, a resourceVersion is ignored if the object does not exist.

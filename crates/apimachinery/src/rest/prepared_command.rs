@@ -1,4 +1,4 @@
-//! Prepared commands, and their decision: the rest of the work, which needs the decision state.
+//! Prepared commands, and their decision, which needs the decision state.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::{
     view::View,
 };
 
-/// A prepared command: everything that can be computed without the decision state.
+/// The result of [`super::prepare`]: a write that is computed and validated as far as possible without the decision
+/// state.
 pub struct PreparedCommand<W> {
     /// Key of the object.
     pub key: ObjectKey,
@@ -47,7 +48,7 @@ pub(super) enum PreparedChange<W> {
 }
 
 impl<W> PreparedChange<W> {
-    /// Converts the step to the stored form; `current` is the stored version.
+    /// Converts the change to the stored form; `current` is the stored version.
     pub(super) fn stored(self, view: &View, current: Option<&Arc<Object>>) -> Self {
         match (self, current) {
             (Self::Create(object, decide), _) => Self::Create(view.to_stored(object), decide),
@@ -86,7 +87,8 @@ impl Existence {
     }
 }
 
-/// The original command, not needed after preparation and possibly large, so that it can be dropped elsewhere.
+/// The original command, which may be large. The decision does not need it; the committer sends it to the request's
+/// runtime to be dropped there.
 pub type SpentCommand = Option<Box<Command>>;
 
 impl<W> PreparedCommand<W> {
@@ -108,7 +110,7 @@ impl<W> PreparedCommand<W> {
         matches!(self.change, PreparedChange::Create(..))
     }
 
-    /// The version that the command was prepared for.
+    /// The version that the command was prepared for; `None` for a create.
     pub fn base_object(&self) -> Option<&Arc<Object>> {
         match &self.change {
             PreparedChange::Create(..) => None,
@@ -146,17 +148,18 @@ impl<W> PreparedCommand<W> {
         self.command.take()
     }
 
-    /// Decides the prepared command, which must suit the current version ([`PreparedCommand::is_for_version`]).
+    /// Decides the prepared command, which must be prepared for the current version
+    /// ([`PreparedCommand::is_for_version`]).
     pub fn decide(
         self,
         kind: &dyn Kind<W>,
-        world: &W,
+        state: &W,
         present: Existence,
         related: &RelatedObjects,
     ) -> Result<Decision, StatusError> {
         let Self { key, view: _, now, dry_run, entropy, change, warnings, command: _, encoded } = self;
         let ctx = Context { now, entropy, dry_run, related };
-        let context = DecisionContext { kind, resource: kind.resource(), world, key: &key, ctx };
+        let context = DecisionContext { kind, resource: kind.resource(), state, key: &key, ctx };
         let decided = match change {
             PreparedChange::Create(object, decide) => context.create(object, decide, present),
             PreparedChange::Update { old, new, unchanged, decide } => context.update(&old, new, unchanged, decide),
@@ -173,7 +176,7 @@ impl<W> PreparedCommand<W> {
 struct DecisionContext<'a, W> {
     kind: &'a dyn Kind<W>,
     resource: &'a Resource,
-    world: &'a W,
+    state: &'a W,
     key: &'a ObjectKey,
     ctx: Context<'a>,
 }
@@ -182,7 +185,7 @@ impl<W> DecisionContext<'_, W> {
     /// Runs the remaining decision of the kind, if any.
     fn run_decision(&self, object: Object, decide: Option<DecideFn<W>>) -> Result<MutationResult, StatusError> {
         match decide {
-            Some(decide) => decide(self.world, self.key, object, &self.ctx),
+            Some(decide) => decide(self.state, self.key, object, &self.ctx),
             None => Ok(MutationResult { object, ..MutationResult::default() }),
         }
     }
@@ -227,8 +230,8 @@ impl<W> DecisionContext<'_, W> {
 
     /// An update that removes the last finalizer deletes the object.
     fn finish_deletion(&self, old: &Arc<Object>, new: Object, warnings: Vec<String>) -> Result<Decision, StatusError> {
-        self.kind.validate_delete(self.world, self.key, &new, &self.ctx)?;
-        let secondary_writes = self.kind.delete(self.world, self.key, &new, &self.ctx)?;
+        self.kind.validate_delete(self.state, self.key, &new, &self.ctx)?;
+        let secondary_writes = self.kind.delete(self.state, self.key, &new, &self.ctx)?;
         let writes = self.all_writes(secondary_writes, Some(old), None);
         Ok(Decision { writes, answer: WriteResult::DeletedByUpdate(Arc::new(new)), warnings, encoded: None })
     }
@@ -237,12 +240,12 @@ impl<W> DecisionContext<'_, W> {
         let (writes, answer) = match deletion {
             Deletion::Pending => (Vec::new(), WriteResult::Unchanged(Arc::clone(old))),
             Deletion::Started(marked) => {
-                self.kind.validate_delete(self.world, self.key, old, &self.ctx)?;
+                self.kind.validate_delete(self.state, self.key, old, &self.ctx)?;
                 (self.all_writes(Vec::new(), Some(old), Some(*marked)), WriteResult::Changed)
             }
             Deletion::Finished(details) => {
-                self.kind.validate_delete(self.world, self.key, old, &self.ctx)?;
-                let secondary_writes = self.kind.delete(self.world, self.key, old, &self.ctx)?;
+                self.kind.validate_delete(self.state, self.key, old, &self.ctx)?;
+                let secondary_writes = self.kind.delete(self.state, self.key, old, &self.ctx)?;
                 (self.all_writes(secondary_writes, Some(old), None), WriteResult::Deleted(details))
             }
         };

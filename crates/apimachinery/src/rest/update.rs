@@ -149,8 +149,8 @@ fn spec_changed(old: &Object, new: &Object) -> bool {
     desires(old) != desires(new) || new.fields.iter().any(differs)
 }
 
-/// Restores what the client cannot change: system metadata, and the part that this path does not write. The client's
-/// managed fields are kept.
+/// Copies from `current` to `new` the fields that the client cannot change: system metadata, and the part of the object
+/// that this path does not write (for the main resource the status). `managedFields` of the client are kept.
 fn restore(current: &Object, new: &mut Object, subresource: Option<Subresource>) {
     match subresource {
         None => {}

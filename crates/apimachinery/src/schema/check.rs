@@ -112,7 +112,7 @@ impl Schema {
         }
     }
 
-    /// The managed fields endpoint of the main resource or a subresource.
+    /// The field manager of the main resource or a subresource.
     pub fn field_manager(&self, subresource: Option<Subresource>) -> &FieldManager {
         match subresource {
             None | Some(Subresource::Finalize) => &self.object,

@@ -22,7 +22,8 @@ struct Requirement {
     computed: Option<Computed>,
 }
 
-/// Function that computes the value of a field. It is determined by the field, so all are equal.
+/// The function that computes the value of a field. `==` ignores it, because [`Requirement::field`] determines the
+/// function.
 #[derive(Clone, Copy, Debug)]
 struct Computed(fn(&Object) -> &str);
 

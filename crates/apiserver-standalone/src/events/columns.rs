@@ -8,7 +8,7 @@ use apimachinery::{
 use serde_json::Value;
 
 use super::{
-    super::stub_kinds::{NAME, text},
+    super::resources::{NAME, text},
     field, inner,
 };
 

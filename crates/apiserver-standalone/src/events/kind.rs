@@ -5,11 +5,12 @@ use apimachinery::{
     field::FieldError,
     kind::{Kind, PreparedObject, RequestContext},
     object::Object,
-    resource::{NamePolicy, Resource, Subresource, Verb},
+    resource::{Resource, Subresource},
     status_error::StatusError,
     view::View,
 };
 
+use super::super::resources::namespaced;
 use super::{
     GROUP, PLURAL, VIEW,
     check::{self, EventCase},
@@ -104,16 +105,7 @@ impl<W> Kind<W> for Events {
 
 fn resource() -> Resource {
     Resource {
-        group: "",
-        version: "v1",
-        kind: "Event",
-        plural: PLURAL,
-        singular: "event",
         short_names: &["ev"],
-        categories: &[],
-        namespaced: true,
-        verbs: Verb::ALL,
-        subresources: &[],
         selectable_fields: &[
             "involvedObject.apiVersion",
             "involvedObject.fieldPath",
@@ -127,8 +119,6 @@ fn resource() -> Resource {
             "type",
         ],
         computed_fields: const { &[("source", source)] },
-        columns: COLUMNS,
-        names: NamePolicy::Subdomain,
-        schema: schema::of(None),
+        ..namespaced("Event", PLURAL, "event", COLUMNS, schema::of(None))
     }
 }

@@ -75,13 +75,13 @@ async fn write<W: State>(api: &ApiContext<W>, due: &DueEvent) -> Result<WrittenE
 
 async fn create<W: State>(api: &ApiContext<W>, due: &DueEvent) -> Result<WrittenEvent, ReconcileError> {
     let entropy = (api.random_source)().map_err(ReconcileError::Refused)?;
-    let key = key(due, u64::from_be_bytes(*entropy.0.first_chunk().expect("a seed has 32 bytes")));
+    let key = key(due, u64::from_be_bytes(*entropy.0.first_chunk().expect("the entropy has 32 bytes")));
     let resource = api.registry.get(PLURAL).expect("a standalone server has events").resource();
     let schema = api.schemas.get(resource);
     let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
-    let decoded = Decoded { value: event(&key, due), duplicates: Vec::new() };
-    let decoded = decoder.decode_body(decoded).map_err(ReconcileError::Refused)?;
-    log_follower::create(api, key.clone(), decoded, COMPONENT).await?;
+    let body = Decoded { value: event(&key, due), duplicates: Vec::new() };
+    let event = decoder.decode_body(body).map_err(ReconcileError::Refused)?;
+    log_follower::create(api, key.clone(), event, COMPONENT).await?;
     Ok(WrittenEvent { key, count: due.count })
 }
 

@@ -13,7 +13,7 @@ use apimachinery::{
 use serde_json::{Map, Value};
 
 use super::{
-    super::stub_kinds::{NAME, text},
+    super::resources::{NAME, text},
     CLUSTER_ROLES, ROLES, check, escalation_error, only_gc_fields_changed,
 };
 

@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{super::stub_kinds::text, check, escalation_error, only_gc_fields_changed};
+use super::{super::resources::text, check, escalation_error, only_gc_fields_changed};
 
 pub(super) const CREATED_AT: Column =
     Column { column_type: "date", ..text("Created At", Cell::Pointer("/metadata/creationTimestamp")) };

@@ -25,11 +25,11 @@ use super::{
     version::Version,
 };
 use crate::{
-    errors, limits,
+    errors, keys, limits,
     metrics::{CommandLabels, PreparedBy},
 };
 
-/// Objects as a batch leaves them: read from the store, or written by a command of the batch.
+/// The objects that the commands of a batch read or wrote, in their latest version; `None` if an object does not exist.
 pub type Objects = HashMap<ObjectKey, Option<Version>>;
 
 /// The contents of one commit, so far.
@@ -72,7 +72,8 @@ pub struct PendingReply {
     pub labels: CommandLabels,
     /// The result of the decision.
     pub verdict: Verdict,
-    /// Values that the decision no longer needs. They may be large, and are dropped where the caller is answered.
+    /// Values that the decision no longer needs. They may be large, and are dropped by the task that answers the
+    /// caller.
     pub spent: SpentCommand,
 }
 
@@ -92,7 +93,7 @@ pub struct DecidedCommands<W> {
     pub pending_replies: Vec<PendingReply>,
     /// Commands for which the batch had no room left.
     pub rest: Vec<PendingCommand<W>>,
-    /// Commands whose callers had been answered otherwise or had disconnected; they were not decided.
+    /// Commands that were not decided because their callers had timed out or disconnected.
     pub abandoned: Vec<PendingCommand<W>>,
 }
 
@@ -134,7 +135,7 @@ impl Batch {
         self.base + self.writes.len() as u64
     }
 
-    /// True if the batch has reached its maximum size.
+    /// True if the batch has reached its maximum size in bytes.
     pub fn is_full(&self) -> bool {
         self.bytes >= limits::BATCH_BYTES_MAX
     }
@@ -188,7 +189,7 @@ impl<W: State> Committer<W> {
     /// Adds the status updates that follow from the whole batch, such as those of pools; the batch is then complete.
     pub(super) fn stage_status_updates(&self, batch: &mut Batch) {
         let Some(now) = batch.now else { return };
-        let sums = self.world.read().unwrap_or_else(PoisonError::into_inner).pending_status_updates(now);
+        let sums = self.state.read().unwrap_or_else(PoisonError::into_inner).pending_status_updates(now);
         for write in sums {
             self.stage(batch, write, None);
         }
@@ -196,9 +197,9 @@ impl<W: State> Committer<W> {
 
     /// Rolls the decision state back to what it was before the batch.
     pub(super) fn undo(&self, batch: &Batch) {
-        let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for Staged { write, .. } in batch.writes.iter().rev() {
-            world.apply(&Write { key: write.key.clone(), old: write.new.clone(), new: write.old.clone() });
+            state.apply(&Write { key: write.key.clone(), old: write.new.clone(), new: write.old.clone() });
         }
     }
 
@@ -223,8 +224,8 @@ impl<W: State> Committer<W> {
         answered(verdict, spent)
     }
 
-    /// Returns the prepared command if it fits the current version. Otherwise prepares it again here, or returns
-    /// [`Outdated`] if that is too much work for this thread.
+    /// Returns the prepared command if it was prepared for the current version. Otherwise prepares it again here, or
+    /// returns [`Outdated`] if that is too much work for this thread.
     fn ensure_prepared(
         &self,
         work: Work<W>,
@@ -233,7 +234,9 @@ impl<W: State> Committer<W> {
         let current = versions.get(work.key());
         let command = match work {
             Work::Plan(plan) if plan.is_for_version(current.map(Version::resource_version)) => return Ok(Ok(*plan)),
-            Work::Plan(plan) => plan.into_command().expect("what suits not everything can be prepared again"),
+            Work::Plan(plan) => {
+                plan.into_command().expect("a command that may not fit the current version keeps its original")
+            }
             Work::Command(command) => *command,
         };
         let bytes = command.body_bytes + current.map_or(0, Version::len);
@@ -272,9 +275,9 @@ impl<W: State> Committer<W> {
             Some(basis) => Existence::of(Some(basis)),
             None => present(&plan.key)?.unwrap_or(Existence::Absent),
         };
-        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-        let decide = || plan.decide(kind, &*world, present, &related);
-        // A decision only reads the state, so a panic leaves nothing half done.
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let decide = || plan.decide(kind, &*state, present, &related);
+        // A decision only reads the state, so a panic leaves it unchanged.
         panic::catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| Err(errors::panic_error()))
     }
 
@@ -314,7 +317,7 @@ impl<W: State> Committer<W> {
             Bytes::from(bytes.unwrap_or_else(|| new.to_bytes()))
         });
         let bytes = bytes.unwrap_or_default();
-        self.world.write().unwrap_or_else(PoisonError::into_inner).apply(&write);
+        self.state.write().unwrap_or_else(PoisonError::into_inner).apply(&write);
         let version = write.new.as_ref().map(|new| Version::decided(Arc::clone(new), bytes.clone()));
         let old = batch.objects.insert(write.key.clone(), version).flatten();
         let old_bytes = old.filter(|_| write.old.is_some()).map(Version::into_bytes);
@@ -345,7 +348,8 @@ impl<W: State> Committer<W> {
     }
 }
 
-/// The versions that commands see: those of the batch, then those of `before`, the batch that is being committed.
+/// The versions of objects for a decision: those of the batch, or else those of `before`, the batch that is being
+/// committed.
 struct Versions<'a> {
     batch: &'a Batch,
     before: Option<&'a Batch>,
@@ -379,8 +383,8 @@ pub fn keys_to_read<W>(
     let keys_to_read: BTreeSet<&ObjectKey> =
         submitted.iter().map(|submitted| submitted.work.key()).chain(others).collect();
     let keys_to_read = keys_to_read.into_iter().filter(|name| !is_known(name));
-    // A key that the store cannot hold denotes no object.
-    keys_to_read.filter_map(|name| Some((name.clone(), Key::new(name.storage_key()).ok()?))).unzip()
+    // An object whose key is invalid in the store cannot exist.
+    keys_to_read.filter_map(|name| Some((name.clone(), keys::store_key(name)?))).unzip()
 }
 
 /// Pairs object keys with the records that the store returned for them.

@@ -62,18 +62,18 @@ pub fn not_written(error: &store::Error) -> StatusError {
     }
 }
 
-/// The API error of a write whose commit failed. It promises no more than the contract of the store.
+/// The API error of a write whose commit failed. It says that nothing was written only if the store guarantees it.
 pub fn commit_failed(error: &store::Error) -> StatusError {
     match error {
         error if error.nothing_was_written() => not_written(error),
         store::Error::OutcomeUnknown(_) => StatusError::new(
             StatusReason::Timeout,
-            "the store did not say whether the write was made: read the object before you repeat it",
+            "the store did not report whether the write was committed: read the object before you repeat it",
         ),
         _ => StatusError::new(
             StatusReason::InternalError,
-            "the store failed in the commit; whether the write was made is not known: read the object before you repeat it \
-             (the server's log says why)",
+            "the store failed during the commit, and the outcome of the write is unknown: read the object before you repeat \
+             it (the server's log says why)",
         ),
     }
 }

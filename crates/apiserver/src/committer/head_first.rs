@@ -1,9 +1,9 @@
 //! Commits to a log that other replicas write to as well.
 //!
-//! A replica commits while it holds the head's lock: it acquires the lock, applies what others have committed, decides
-//! and commits. Nothing is decided before the lock is held, because a decision on an outdated state would have to be
-//! repeated, possibly many times, by the replica that loses. While it waits for the lock, the replica follows the log
-//! and commands queue up.
+//! A replica commits while it holds the head's lock: it acquires the lock, applies the commits of other replicas,
+//! decides and commits. Nothing is decided before the lock is held, because a decision on an outdated state would have
+//! to be repeated, possibly many times, by the replica that loses. While it waits for the lock, the replica follows the
+//! log, and commands stay in the queue.
 
 use std::{
     pin::pin,
@@ -83,12 +83,12 @@ impl<W: State> Committer<W> {
         Ok(())
     }
 
-    /// Waits until other replicas may have committed past what this server has read.
+    /// Waits until the log may have entries that this server has not read.
     async fn changed(&self) {
         self.store.wait_for_commits(self.applied_revision()).await;
     }
 
-    /// Applies what others have committed. A store error is logged; the next change tries again.
+    /// Applies the commits of other replicas. A store error is logged; the next change triggers another attempt.
     async fn poll_log(&self, outage: &Outage) -> Result<(), Fatal> {
         match self.catch_up().await {
             Ok(()) => {
@@ -155,7 +155,7 @@ impl<W: State> Committer<W> {
             let transaction = self.follow_while(self.store.begin()).await?;
             self.gather(submitted, waiting, reply_tasks);
             let (names, keys) = batch::keys_to_read(submitted, |_| false);
-            // Reads through the transaction only: a process that was paused may have lost the lock, and must not see
+            // Reads through the transaction only: a process that was paused may have lost the lock, and must not read
             // later commits.
             let (new_entries, records) = try_join!(self.new_entries(&*transaction), transaction.read(&keys))?;
             let read = new_entries.len();
@@ -204,7 +204,7 @@ impl<W: State> Committer<W> {
         transaction.tail(known, limits::CATCH_UP_ENTRIES_MAX).await
     }
 
-    /// Checks that the log still contains all that this server has read.
+    /// Checks that the log still contains all entries that this server has read.
     async fn check_log_not_truncated(&self) -> Result<(), CommitError> {
         let known = self.applied_revision();
         let head = self.store.head().await?.revision;
@@ -242,17 +242,17 @@ impl<W: State> Committer<W> {
     /// Applies entries of other replicas to the state and publishes them to the watches.
     pub(super) fn follow(&self, new_entries: Vec<Entry>) -> Result<(), CommitError> {
         let mut events = Vec::with_capacity(new_entries.len());
-        let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for entry in new_entries {
-            events.push(self.apply_remote_entry(&mut world, entry)?);
+            events.push(self.apply_remote_entry(&mut state, entry)?);
         }
-        drop(world);
+        drop(state);
         self.watch_cache.publish(events);
         Ok(())
     }
 
     /// Applies an entry of another replica to the state and converts it to an event.
-    fn apply_remote_entry(&self, world: &mut W, entry: Entry) -> Result<Arc<Event>, CommitError> {
+    fn apply_remote_entry(&self, state: &mut W, entry: Entry) -> Result<Arc<Event>, CommitError> {
         let mut versions = entry.previous.iter().map(|record| &record.value).chain(&entry.value);
         let gc_relevant = versions.any(|bytes| metadata::may_be_gc_relevant(bytes));
         let event = Event::from_entry(entry);
@@ -262,7 +262,7 @@ impl<W: State> Committer<W> {
         }
         // Most kinds are not part of the state.
         if let Some(key) = key.filter(|key| W::observed_resources().contains(&key.resource)) {
-            world.apply(&Write { key, old: event.previous()?.cloned(), new: event.current()?.cloned() });
+            state.apply(&Write { key, old: event.previous()?.cloned(), new: event.current()?.cloned() });
         }
         Ok(Arc::new(if gc_relevant { event } else { event.without_gc() }))
     }

@@ -37,8 +37,9 @@ impl<W: State> Committer<W> {
         if let Some(revision) = written.filter(|_| !self.store.is_shared()) {
             let known = Revision(self.watch_cache.head());
             if revision != known.next() {
-                let why =
-                    format!("the log ends at {revision}, this server wrote up to {known}: something else writes to it");
+                let why = format!(
+                    "the log ends at {revision}, this server wrote up to {known}: another program writes to it"
+                );
                 return Err(Fatal(why));
             }
             let event =
@@ -64,7 +65,8 @@ impl<W: State> Committer<W> {
         Ok(head.next())
     }
 
-    /// Resolves whether a heartbeat whose response was lost was written.
+    /// Determines whether a heartbeat whose commit returned the error `why` was written. Returns its revision, or
+    /// `None` if it was not.
     async fn resolve_unknown_outcome(&self, why: Error) -> Result<Option<Revision>, Fatal> {
         let base = Revision(self.watch_cache.head());
         match self.commit_context().resolve_unknown_outcome(base, base.next(), why).await {

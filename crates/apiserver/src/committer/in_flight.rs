@@ -56,7 +56,7 @@ pub struct CommitContext {
 }
 
 impl InFlightCommit {
-    /// Creates the commit of a batch. It proceeds only while [`Self::landed`] or [`Self::poll_with`] is polled.
+    /// Creates the commit of a batch. It proceeds only while [`Self::wait`] or [`Self::poll_with`] is polled.
     pub fn new(
         commit_context: CommitContext,
         reply_tasks: ReplyTasks,
@@ -68,8 +68,7 @@ impl InFlightCommit {
         Self { batch, clock, commit }
     }
 
-    /// True if the commit has taken longer than [`limits::DECIDED_AHEAD_TIME_MAX`], so that callers may have been
-    /// answered otherwise.
+    /// True if the commit has taken longer than [`limits::DECIDED_AHEAD_TIME_MAX`], so that callers may have timed out.
     pub fn is_slow(&self) -> bool {
         self.clock.is_slow()
     }
@@ -78,7 +77,7 @@ impl InFlightCommit {
     /// are returned. Cancel-safe; must not be called again after it has completed.
     pub async fn wait(&mut self) -> CommitOutcome {
         (&mut self.commit).await;
-        Pin::new(&mut self.commit).take_output().expect("it has just come to its end")
+        Pin::new(&mut self.commit).take_output().expect("the commit has completed")
     }
 
     /// Polls `work` and the commit together, so that the commit proceeds while the next batch waits for a read.
@@ -139,10 +138,10 @@ impl CommitContext {
             Ok(transaction) if transaction.head().0 != batch.base => {
                 let (log, ours) = (transaction.head(), batch.base);
                 Err(FatalCommitError::ForeignWriter(format!(
-                    "the log ends at {log}, this server wrote up to {ours}: something else writes to it"
+                    "the log ends at {log}, this server wrote up to {ours}: another program writes to it"
                 )))
             }
-            // Nothing is written for callers who have been answered otherwise.
+            // A batch is not written if the commit was slow and a caller has timed out or disconnected.
             Ok(_) if clock.is_slow() && is_abandoned(pending_replies) => Ok(Err(stalled())),
             Ok(transaction) => self.commit(transaction, batch, writes).await,
             Err(error) => {
@@ -181,8 +180,9 @@ impl CommitContext {
         result
     }
 
-    /// Resolves the outcome of a commit that the store does not know, by comparing the head of the log. The head's lock
-    /// is acquired, not just read, because the commit may still be running; acquiring the lock waits for its end.
+    /// Determines whether a commit that returned the error `why` was written, by comparing the head of the log with
+    /// `base` and `end`, the revisions before and after the commit. The head's lock is acquired, not just read, because
+    /// the commit may still be running; acquiring the lock waits for its end.
     pub async fn resolve_unknown_outcome(
         &self,
         base: Revision,
@@ -260,13 +260,13 @@ fn committed(CommandOutcome { answer, response_object, warnings }: CommandOutcom
     Committed { answer, object, warnings }
 }
 
-/// True if one of the callers has been answered otherwise or has disconnected.
+/// True if one of the callers has timed out or disconnected.
 pub fn is_abandoned(pending_replies: &[PendingReply]) -> bool {
     pending_replies.iter().any(|caller| caller.reply.is_closed())
 }
 
-/// The API error for a batch that was decided before the store stalled, if another of its callers has been answered
-/// otherwise.
+/// The API error for the callers of a batch that is dropped because the store stalled and one of them has timed out or
+/// disconnected.
 pub fn stalled() -> StatusError {
     let message = "the store did not answer for some time; nothing was written, the request may be repeated";
     StatusError::new(StatusReason::ServiceUnavailable, message).retry_after(1)
@@ -274,14 +274,14 @@ pub fn stalled() -> StatusError {
 
 /// Why the process must end after a commit.
 pub enum FatalCommitError {
-    /// Nothing was written, and something else writes to the log.
+    /// Nothing was written, and another program writes to the log.
     ForeignWriter(String),
-    /// It cannot be determined what was written.
+    /// The outcome of the commit is unknown.
     UnknownOutcome(String),
 }
 
 impl FatalCommitError {
-    /// Sends callers what is known of their writes.
+    /// Sends the API error to the callers if nothing was written. If the outcome is unknown, the callers get no result.
     pub fn reject(self, pending_replies: Vec<PendingReply>) -> Fatal {
         match self {
             Self::ForeignWriter(why) => {

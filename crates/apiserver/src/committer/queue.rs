@@ -1,5 +1,5 @@
-//! The queue of the committer. The task that submits a command prepares it first, in parallel with other requests: what
-//! can be rejected without the decision state never enters the queue.
+//! The queue of the committer. The task that submits a command prepares it first, in parallel with other requests. A
+//! command that can be rejected without the decision state never enters the queue.
 
 use std::{
     collections::VecDeque,
@@ -50,20 +50,20 @@ pub struct Outdated {
     pub current: Option<Version>,
 }
 
-/// The channel to a caller. Its command counts as waiting until it is answered, whether the caller is still connected
-/// or not.
+/// The channel to a caller. Its command counts as waiting until a result is sent, even if the caller has disconnected.
 pub struct ReplySender {
     caller: oneshot::Sender<Result<SubmitResult, StatusError>>,
     _ticket: Ticket,
 }
 
 impl ReplySender {
-    /// True if the caller has been answered otherwise or has disconnected.
+    /// True if the caller has timed out or disconnected.
     pub fn is_closed(&self) -> bool {
         self.caller.is_closed()
     }
 
-    /// Sends the result. A caller that has disconnected since the decision misses the response, not the write.
+    /// Sends the result. If the caller has disconnected since the decision, the result is dropped; the write stays
+    /// committed.
     pub fn send(self, result: Result<SubmitResult, StatusError>) {
         drop(self.caller.send(result));
     }
@@ -114,7 +114,7 @@ impl<W> Work<W> {
 }
 
 impl<W> PendingCommand<W> {
-    /// True if its caller has been answered otherwise or has disconnected.
+    /// True if its caller has timed out or disconnected.
     pub fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
@@ -158,8 +158,8 @@ impl<W: State> Queue<W> {
     }
 
     /// Prepares a command, submits it and waits for its result. A caller that drops the future withdraws the command,
-    /// unless it has been decided already. An API error names the holders of what the command needed, as far as the
-    /// caller may read them.
+    /// unless it has been decided already. An API error for a taken range names its holders that the caller has
+    /// permission to read.
     pub async fn submit(&self, command: Command) -> Result<Committed, StatusError> {
         let permissions = command.permissions.clone();
         match self.submit_with_retries(command).await {
@@ -230,7 +230,7 @@ impl<W: State> Queue<W> {
 pub struct QueueReceiver<W> {
     receiver: mpsc::Receiver<PendingCommand<W>>,
     first: VecDeque<PendingCommand<W>>,
-    /// Commands whose callers have been answered otherwise or have disconnected.
+    /// Commands whose callers have timed out or disconnected.
     abandoned: Vec<PendingCommand<W>>,
 }
 
@@ -283,11 +283,11 @@ impl<W> QueueReceiver<W> {
 }
 
 fn abandoned() -> StatusError {
-    let message = "the write was abandoned; whether it was made is not known: read the object before you repeat it";
+    let message = "the write was abandoned, and its outcome is unknown: read the object before you repeat it";
     StatusError::new(StatusReason::InternalError, message)
 }
 
-/// Prepares commands: it has everything but the decision state.
+/// Prepares commands: it has the store, the kinds and the schemas, but not the decision state.
 pub struct CommandPreparer<W> {
     store: Arc<dyn Store>,
     registry: Arc<Registry<W>>,
@@ -346,7 +346,7 @@ impl<W: State> CommandPreparer<W> {
     }
 
     async fn read(&self, key: &ObjectKey) -> Result<Option<Version>, StatusError> {
-        // A key that the store cannot hold denotes no object.
+        // An object whose key is invalid in the store cannot exist.
         let Some(key) = keys::store_key(key) else { return Ok(None) };
         let record = self.store.get(&key).await.map_err(|error| errors::read_failed(&error))?;
         Ok(record.map(Version::stored))
@@ -404,7 +404,7 @@ impl<W: State> CommandPreparer<W> {
                 current.as_ref().map(Version::object).transpose().map_err(|error| errors::read_failed(&error))?;
             rest::prepare(kind, schema, command, current)
         };
-        // A preparation changes nothing, so a panic leaves nothing half done.
+        // A preparation has no side effects, so a panic leaves no partial change.
         panic::catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err(errors::panic_error()))
     }
 

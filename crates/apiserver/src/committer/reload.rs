@@ -40,9 +40,9 @@ impl<W: State> Committer<W> {
     }
 
     async fn reload(&self) -> Result<(), CommitError> {
-        let mut world = W::default();
+        let mut state = W::default();
         let restored =
-            restore::restore(&*self.store, &self.registry, &mut world).await.map_err(|error| match error {
+            restore::restore(&*self.store, &self.registry, &mut state).await.map_err(|error| match error {
                 RestoreError::Store(error) => CommitError::from(error),
                 error => CommitError::Fatal(Fatal(format!("the state could not be read again: {error}"))),
             })?;
@@ -54,7 +54,7 @@ impl<W: State> Committer<W> {
             let entries = self.store.tail(Revision(self.watch_cache.head()), limit).await?;
             self.follow(entries)?;
         }
-        *self.world.write().unwrap_or_else(PoisonError::into_inner) = world;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         self.outdated.store(false, Ordering::Relaxed);
         tracing::info!(
             revision = restored.revision,

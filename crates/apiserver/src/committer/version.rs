@@ -68,7 +68,7 @@ impl Version {
         Ok(self.object.get_or_init(|| Arc::new(object)))
     }
 
-    /// Whether its deletion has begun, determined without parsing the whole object.
+    /// Returns [`Existence::Live`] or [`Existence::Terminating`], without parsing the whole object.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes are not an object.
@@ -82,6 +82,6 @@ impl Version {
     }
 
     fn corrupt(&self, error: &serde_json::Error) -> Error {
-        Error::Corrupt(format!("what revision {} wrote is not an object: {error}", self.revision))
+        Error::Corrupt(format!("the value of revision {} is not an object: {error}", self.revision))
     }
 }

@@ -1,7 +1,7 @@
 //! A list that is sent while it is read.
 //!
-//! An error after the first byte can no longer be reported by a status code. The connection is broken instead, so that
-//! the client does not take what was sent for the whole list.
+//! An error after the first byte can no longer be reported by a status code. The connection is aborted instead, so that
+//! the client detects that the list is incomplete.
 
 use std::vec;
 
@@ -56,7 +56,7 @@ pub struct ListFormat {
 
 impl ListFormat {
     fn document<W: State>(self, reader: &ListReader<W>) -> Document<'_> {
-        let kind = reader.api.registry.find_view(self.plural, self.view).expect("what is listed is registered");
+        let kind = reader.api.registry.find_view(self.plural, self.view).expect("the listed resource is registered");
         Document { resource: kind.resource(), representation: self.representation, now: self.now }
     }
 }

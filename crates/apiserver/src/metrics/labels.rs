@@ -138,8 +138,7 @@ pub struct CommandResultLabels {
     pub action: &'static str,
     /// `true` or `false`.
     pub dry_run: &'static str,
-    /// `ok`, `abandoned` (the caller was answered otherwise or disconnected before the decision) or the reason of an
-    /// API error.
+    /// `ok`, `abandoned` (the caller timed out or disconnected before the decision) or the reason of an API error.
     pub result: &'static str,
 }
 

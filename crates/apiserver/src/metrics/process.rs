@@ -17,7 +17,7 @@ pub fn render(text: &mut String) -> fmt::Result {
             "process_start_time_seconds",
             "gauge",
             "",
-            "When the process began, since 1970",
+            "Start time of the process in seconds since 1970",
             times.map(|times| times.start),
         ),
         ("process_resident_memory_bytes", "gauge", "", "Memory in use", resident_bytes()),

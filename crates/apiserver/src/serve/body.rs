@@ -19,7 +19,7 @@ use crate::{
 /// The body of one response. Its request is in progress until this is dropped.
 pub struct Outgoing {
     body: Body,
-    /// The unsent rest of a frame of the body.
+    /// The bytes of the current frame that have not been handed to the connection.
     rest: Bytes,
     delivery: Arc<Delivery>,
     _request: RequestGuard,

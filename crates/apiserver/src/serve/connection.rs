@@ -144,7 +144,8 @@ async fn drive<C, E>(
     E: std::fmt::Display,
 {
     let mut stopping = pin!(stop.cancelled());
-    // Over HTTP/1 there is one response at a time; over HTTP/2 each stream has its own task and delivery.
+    // `monitor.delivery` tracks the response over HTTP/1, of which there is one at a time. Over HTTP/2 it is unused:
+    // each stream runs in its own task with its own `Delivery` (see `streams`).
     let (mut monitor, mut is_stopping) = (DeadlineMonitor::default(), false);
     let delivery = Arc::clone(&monitor.delivery);
     let mut run = async |connection: &mut Pin<&mut C>| {

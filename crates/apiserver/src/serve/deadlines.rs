@@ -71,7 +71,7 @@ impl ConnectionDeadlines {
     /// Records that bytes were received.
     pub fn received(&self) {
         let mut state = self.lock();
-        // Over HTTP/2 they may be any frame.
+        // Over HTTP/2 the bytes may belong to any frame, not only to a request.
         if state.is_http1 && matches!(state.phase, Phase::Idle(_)) {
             state.phase = Phase::Head(Instant::now());
         }

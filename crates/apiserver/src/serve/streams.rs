@@ -31,7 +31,7 @@ pub fn with_delivery<T>(delivery: &Arc<Delivery>, run: impl FnOnce() -> T) -> T 
 /// Spawns the tasks of streams.
 #[derive(Clone)]
 pub struct Streams {
-    /// The pace of their connection.
+    /// The deadlines of their connection.
     pub deadlines: Arc<ConnectionDeadlines>,
     /// Counts streams that are reset.
     pub metrics: Arc<Metrics>,

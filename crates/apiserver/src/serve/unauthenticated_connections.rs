@@ -13,7 +13,7 @@ use std::{
 use apimachinery::rbac::UserInfo;
 use tokio_util::sync::CancellationToken;
 
-/// All such connections.
+/// The open connections without an authenticated client.
 pub struct UnauthenticatedConnections {
     max: usize,
     open: Mutex<Open>,
@@ -25,7 +25,7 @@ struct Open {
     by_age: BTreeMap<u64, CancellationToken>,
 }
 
-/// One such connection, counted until dropped.
+/// A connection without an authenticated client, counted until dropped.
 pub struct UnauthenticatedConnection {
     age: u64,
     all: Arc<UnauthenticatedConnections>,
@@ -33,7 +33,7 @@ pub struct UnauthenticatedConnection {
 }
 
 impl UnauthenticatedConnections {
-    /// Allows `max` at once.
+    /// Allows `max` concurrent connections.
     pub fn new(max: usize) -> Self {
         Self { max, open: Mutex::default() }
     }

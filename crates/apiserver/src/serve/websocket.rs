@@ -53,7 +53,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Creates a WebSocket from a request and its response. In the connection's pace the request remains in progress.
+    /// Creates a WebSocket from a request and its response. For the deadlines of the connection, the request stays in
+    /// progress until the WebSocket is dropped.
     pub fn new(upgrade: OnUpgrade, frames: Body, switch: WebSocketUpgrade, under_way: RequestGuard) -> Self {
         Self { upgrade, frames, stop: switch.stop, under_way }
     }
@@ -194,7 +195,7 @@ impl Protocol {
     }
 }
 
-/// The buffers that the protocol uses as its socket.
+/// In-memory buffers that [`WebSocketContext`] reads from and writes to in place of a socket.
 struct Wire {
     incoming: BytesMut,
     outgoing: Vec<u8>,

@@ -20,10 +20,10 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use crate::sample_kinds::{self, World, book, book_key};
+use crate::sample_kinds::{self, SampleState, book, book_key};
 
 /// The kinds of the library.
-static REGISTRY: LazyLock<Registry<World>> = LazyLock::new(sample_kinds::registry);
+static REGISTRY: LazyLock<Registry<SampleState>> = LazyLock::new(sample_kinds::registry);
 /// Their schemas, built once for tests with thousands of commands.
 static SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
     let schema = |resource: &Resource| (resource.plural, Schema::for_resource(resource));
@@ -49,8 +49,8 @@ pub fn create(key: ObjectKey, body: Value) -> Command {
     let resource = REGISTRY.get(key.resource).unwrap().resource();
     let schema = &SCHEMAS[key.resource];
     let decoder = ObjectDecoder { resource, schema, name: &key.name, validation: FieldValidation::Strict };
-    let decoded = decoder.decode_body(body.into()).unwrap();
-    command(key, Action::Create(Box::new(decoded)))
+    let object = decoder.decode_body(body.into()).unwrap();
+    command(key, Action::Create(Box::new(object)))
 }
 
 /// A command that creates a book on the shelf `a`.

@@ -29,21 +29,23 @@ use tokio::{
 use crate::{
     commands::{create, create_book, delete, dry, retitle},
     fault_injecting_store::{FaultInjectingStore, InjectedFault},
-    sample_kinds::{self, PANICS_IN_APPLY, PANICS_IN_DECIDE, UNREADABLE, World, book, book_key, shelf, shelf_key},
+    sample_kinds::{
+        self, PANICS_IN_APPLY, PANICS_IN_DECIDE, SampleState, UNREADABLE, book, book_key, shelf, shelf_key,
+    },
     test_server::TIMEOUT,
 };
 
 pub type Outcome = Result<Committed, StatusError>;
 
 /// A committer of the library that has not been started.
-pub fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
+pub fn committer(store: Arc<dyn Store>, state: SampleState, watch_cache: WatchCache) -> Committer<SampleState> {
     let registry = sample_kinds::registry();
     let schemas = Schemas::for_registry(&registry);
     Committer {
         store,
         registry: Arc::new(registry),
         schemas: Arc::new(schemas),
-        world: Arc::new(RwLock::new(world)),
+        state: Arc::new(RwLock::new(state)),
         watch_cache: Arc::new(watch_cache),
         metrics: Arc::new(Metrics::default()),
         writes: Arc::default(),
@@ -54,9 +56,9 @@ pub fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -
 
 /// A committer on an empty store, with access to its parts.
 pub struct CommitterFixture {
-    pub queue: Queue<World>,
+    pub queue: Queue<SampleState>,
     pub store: FaultInjectingStore,
-    world: Arc<RwLock<World>>,
+    state: Arc<RwLock<SampleState>>,
     pub watch_cache: Arc<WatchCache>,
     metrics: Arc<Metrics>,
     task: JoinHandle<Result<(), Fatal>>,
@@ -69,12 +71,12 @@ impl CommitterFixture {
 
     /// A committer on this store, which has read the log up to `head`.
     pub fn open_on(store: FaultInjectingStore, head: u64) -> Self {
-        let committer = committer(Arc::new(store.clone()), World::default(), WatchCache::new(head, 64));
-        let (world, watch_cache) = (Arc::clone(&committer.world), Arc::clone(&committer.watch_cache));
+        let committer = committer(Arc::new(store.clone()), SampleState::default(), WatchCache::new(head, 64));
+        let (state, watch_cache) = (Arc::clone(&committer.state), Arc::clone(&committer.watch_cache));
         let metrics = Arc::clone(&committer.metrics);
         let (queue, work) = committer.open();
         let task = tokio::spawn(work);
-        Self { queue, store, world, watch_cache, metrics, task }
+        Self { queue, store, state, watch_cache, metrics, task }
     }
 
     /// A committer with a shelf `a` of five places.
@@ -84,8 +86,8 @@ impl CommitterFixture {
         fixture
     }
 
-    pub fn world(&self) -> World {
-        self.world.read().unwrap().clone()
+    pub fn state(&self) -> SampleState {
+        self.state.read().unwrap().clone()
     }
 
     /// Submits a command and holds its commit until [`FaultInjectingStore::release`].
@@ -123,7 +125,7 @@ impl CommitterFixture {
     /// Waits until `books` places of the shelf `a` are taken in the decided state.
     async fn decided(&self, books: usize) {
         let decided = async {
-            while self.world().books("a") != books {
+            while self.state().books("a") != books {
                 tokio::task::yield_now().await;
             }
         };
@@ -151,7 +153,10 @@ impl CommitterFixture {
 }
 
 /// Submits all commands in this order; the first poll puts a command into the queue.
-pub async fn queued(queue: &Queue<World>, commands: Vec<Command>) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
+pub async fn queued(
+    queue: &Queue<SampleState>,
+    commands: Vec<Command>,
+) -> Vec<Pin<Box<impl Future<Output = Outcome>>>> {
     let mut waiting: Vec<_> = commands.into_iter().map(|command| Box::pin(queue.submit(command))).collect();
     for outcome in &mut waiting {
         assert!(poll!(outcome).is_pending());
@@ -281,7 +286,7 @@ async fn failed_commit_changes_neither_state_nor_log() {
     ];
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("x")).await.unwrap();
-    let (world, log) = (fixture.world(), fixture.store.log().await);
+    let (state, log) = (fixture.state(), fixture.store.log().await);
     for (fault, expected, repeat) in refused {
         let what = format!("{fault:?}");
         fixture.store.plan([fault]);
@@ -297,7 +302,7 @@ async fn failed_commit_changes_neither_state_nor_log() {
         for outcome in fixture.at_once(commands).await {
             assert_eq!((reason(&outcome), may_repeat(&outcome)), (expected, repeat), "{what}");
         }
-        assert_eq!(fixture.world(), world, "{what}");
+        assert_eq!(fixture.state(), state, "{what}");
         assert_eq!(fixture.store.log().await, log, "{what}");
         assert_eq!(fixture.watch_cache.head(), log.last().unwrap().revision.0, "{what}");
     }
@@ -350,7 +355,7 @@ async fn commit_finishes_while_the_next_batch_waits_for_a_read() {
 async fn failed_batch_fails_the_batch_decided_on_top_of_it() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("w")).await.unwrap();
-    let (world, log) = (fixture.world(), fixture.store.log().await);
+    let (state, log) = (fixture.state(), fixture.store.log().await);
     let full = Error::Unavailable("the disk is full".into());
     let held = fixture.held_for(InjectedFault::HeldAndRefused(full), create_book("x")).await;
     let commands =
@@ -361,7 +366,7 @@ async fn failed_batch_fails_the_batch_decided_on_top_of_it() {
     for outcome in [vec![held.await], join_all(waiting).await].concat() {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::ServiceUnavailable, true));
     }
-    assert_eq!((fixture.world(), fixture.store.log().await), (world, log.clone()));
+    assert_eq!((fixture.state(), fixture.store.log().await), (state, log.clone()));
     assert_eq!(fixture.watch_cache.head(), log.last().unwrap().revision.0);
     let outcome = fixture.queue.submit(create_book("y")).await;
     assert_eq!(object(&outcome)["status"]["place"], 1, "the state is as before the failure");
@@ -425,7 +430,7 @@ async fn foreign_write_to_an_unshared_log_ends_the_committer() {
     assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
     assert!(outcome.unwrap_err().message.contains("nothing was written"));
     let fatal = fixture.ended().await.unwrap().unwrap_err().to_string();
-    assert!(fatal.contains("something else writes to it"), "{fatal}");
+    assert!(fatal.contains("another program writes to it"), "{fatal}");
     assert_eq!(fixture.stored(&book_key("y")).await, None);
 }
 
@@ -495,13 +500,13 @@ async fn full_queue_is_429_immediately_and_retryable() {
 async fn dry_run_sees_the_batch_and_writes_nothing() {
     let fixture = CommitterFixture::with_shelf().await;
     fixture.queue.submit(create_book("x")).await.unwrap();
-    let (world, log) = (fixture.world(), fixture.store.log().await);
+    let (state, log) = (fixture.state(), fixture.store.log().await);
     for command in
         [create_book("y"), retitle("x", "other"), delete(book_key("x")), create(shelf_key("b"), shelf("b", 1))]
     {
         fixture.queue.submit(dry(command)).await.unwrap();
     }
-    assert_eq!((fixture.world(), fixture.store.log().await), (world, log));
+    assert_eq!((fixture.state(), fixture.store.log().await), (state, log));
     let outcomes = fixture
         .at_once(vec![
             create_book("y"),
@@ -560,14 +565,14 @@ async fn nothing_is_written_for_callers_that_timed_out_while_the_store_hung() {
     let (w, x) = (ahead.next().unwrap(), ahead.next().unwrap());
     // The callers of w and y have timed out.
     drop((w, y));
-    let world = fixture.world();
+    let state = fixture.state();
     fixture.store.release();
     held.await.unwrap();
     let x = x.await;
     assert_eq!((reason(&x), may_repeat(&x)), (StatusReason::ServiceUnavailable, true), "it was decided on top of w");
     let z = waiting.remove(0).await;
     assert_eq!(object(&z)["status"]["place"], 1, "nothing was taken by w and x");
-    assert_eq!(world.books("a"), 3);
+    assert_eq!(state.books("a"), 3);
     for (name, is_there) in [("v", true), ("w", false), ("x", false), ("y", false), ("z", true)] {
         assert_eq!(fixture.stored(&book_key(name)).await.is_some(), is_there, "{name}");
     }
@@ -584,7 +589,7 @@ async fn batch_is_not_written_if_a_caller_timed_out_waiting_for_the_head() {
     fixture.store.release();
     let y = waiting.remove(0).await;
     assert_eq!((reason(&y), may_repeat(&y)), (StatusReason::ServiceUnavailable, true));
-    assert_eq!(fixture.world().books("a"), 0);
+    assert_eq!(fixture.state().books("a"), 0);
     assert_eq!(fixture.store.commits(), [1], "nothing was written");
     fixture.queue.submit(create_book("y")).await.unwrap();
 }

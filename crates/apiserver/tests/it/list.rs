@@ -1,4 +1,4 @@
-//! Lists: each is one snapshot, whatever is written between its pages.
+//! Lists: each is one snapshot, even if objects are written between its pages.
 
 use apiserver::limits;
 use serde_json::{Value, json};

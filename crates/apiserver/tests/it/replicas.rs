@@ -91,7 +91,7 @@ async fn idle_replica_follows_the_log() {
     }
     follows(&other, one.watch_cache.head()).await;
     assert_eq!(other.events(0), one.events(0));
-    assert_eq!(other.world(), one.world());
+    assert_eq!(other.state(), one.state());
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn commit_with_unknown_outcome_is_read_from_the_log() {
         } else {
             assert_eq!(object(&again)["status"]["place"], 0);
         }
-        assert_eq!(fixture.world().books("a"), 1);
+        assert_eq!(fixture.state().books("a"), 1);
         follows(&fixture, fixture.store.head().await.unwrap().revision.0).await;
     }
 }
@@ -130,12 +130,12 @@ async fn next_batch_retries_after_a_store_error() {
         InjectedFault::Begin(Error::Unavailable("the store is gone".into())),
         InjectedFault::Refused(Error::Unavailable("the disk is full".into())),
     ] {
-        let (world, log) = (fixture.world(), fixture.store.log().await);
+        let (state, log) = (fixture.state(), fixture.store.log().await);
         fixture.store.plan([fault]);
         for outcome in fixture.at_once(vec![create_book("x"), create_book("y")]).await {
             assert_eq!(reason(&outcome), StatusReason::ServiceUnavailable);
         }
-        assert_eq!((fixture.world(), fixture.store.log().await), (world, log));
+        assert_eq!((fixture.state(), fixture.store.log().await), (state, log));
     }
     assert_eq!(object(&fixture.queue.submit(create_book("x")).await)["status"]["place"], 0);
 }
@@ -158,7 +158,7 @@ async fn corruption_in_a_shared_commit_is_reported_as_unknown_outcome() {
         fixture.store.plan([InjectedFault::Written(error)]);
         let refusal = fixture.queue.submit(create_book("x")).await.unwrap_err();
         assert_eq!(refusal.reason, StatusReason::InternalError);
-        assert!(refusal.message.contains("whether the write was made is not known"), "{}", refusal.message);
+        assert!(refusal.message.contains("the outcome of the write is unknown"), "{}", refusal.message);
         assert!(fixture.ended().await.unwrap().is_err());
     }
 }

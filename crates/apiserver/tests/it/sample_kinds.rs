@@ -39,7 +39,7 @@ pub const PANICS_IN_TABLE: &str = "unspeakable";
 
 /// The decision state: the shelves and their places.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct World {
+pub struct SampleState {
     shelves: BTreeMap<String, Shelf>,
 }
 
@@ -49,7 +49,7 @@ struct Shelf {
     taken: BTreeSet<u128>,
 }
 
-impl World {
+impl SampleState {
     /// The number of taken places of a shelf.
     pub fn books(&self, name: &str) -> usize {
         self.shelves.get(name).map_or(0, |shelf| shelf.taken.len())
@@ -60,12 +60,12 @@ impl World {
     }
 }
 
-impl kind::State for World {
+impl kind::State for SampleState {
     fn apply(&mut self, write: &Write) {
         match write.key.resource {
             "shelves" => match (&write.old, &write.new) {
                 (None, Some(new)) => {
-                    assert_ne!(write.key.name, PANICS_IN_APPLY, "more than the world can take in");
+                    assert_ne!(write.key.name, PANICS_IN_APPLY, "more than the state can take in");
                     let empty = Shelf { object: Arc::clone(new), taken: BTreeSet::new() };
                     self.shelves.insert(write.key.name.clone(), empty);
                 }
@@ -172,7 +172,7 @@ impl Gate {
 }
 
 /// All kinds of the library.
-pub fn registry() -> Registry<World> {
+pub fn registry() -> Registry<SampleState> {
     Registry::new(vec![Box::new(Shelves(shelves())), Box::new(Books(books())), Box::new(Cards(cards()))])
 }
 
@@ -223,7 +223,7 @@ fn is_full(shelf: &Object) -> bool {
     shelf.field("status")["books"] == shelf.field("spec")["places"]
 }
 
-impl Kind<World> for Shelves {
+impl Kind<SampleState> for Shelves {
     fn resource(&self) -> &Resource {
         &self.0
     }
@@ -237,7 +237,7 @@ impl Kind<World> for Shelves {
         _: &ObjectKey,
         mut object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         object.set_field("status", json!({ "books": 0 }));
         Ok(PreparedObject::without_decision(object))
     }
@@ -249,12 +249,18 @@ impl Kind<World> for Shelves {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         Ok(PreparedObject::without_decision(new))
     }
 
-    fn validate_delete(&self, world: &World, key: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
-        let books = world.shelves[&key.name].taken.len();
+    fn validate_delete(
+        &self,
+        state: &SampleState,
+        key: &ObjectKey,
+        _: &Object,
+        _: &Context<'_>,
+    ) -> Result<(), StatusError> {
+        let books = state.shelves[&key.name].taken.len();
         if books == 0 {
             return Ok(());
         }
@@ -266,7 +272,7 @@ impl Kind<World> for Shelves {
 
 struct Books(Resource);
 
-impl Kind<World> for Books {
+impl Kind<SampleState> for Books {
     fn resource(&self) -> &Resource {
         &self.0
     }
@@ -285,7 +291,7 @@ impl Kind<World> for Books {
         _: &ObjectKey,
         object: Object,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         assert_ne!(object.text("/spec/shelf"), UNREADABLE, "an unreadable value");
         if object.text("/spec/shelf") == GATED {
             GATE.pass();
@@ -300,7 +306,7 @@ impl Kind<World> for Books {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         Ok(PreparedObject::without_decision(new))
     }
 
@@ -308,7 +314,13 @@ impl Kind<World> for Books {
         object.set_field("status", json!({ "place": object.field("status")["place"], "phase": "Leaving" }));
     }
 
-    fn delete(&self, _: &World, key: &ObjectKey, _: &Object, ctx: &Context<'_>) -> Result<Vec<Write>, StatusError> {
+    fn delete(
+        &self,
+        _: &SampleState,
+        key: &ObjectKey,
+        _: &Object,
+        ctx: &Context<'_>,
+    ) -> Result<Vec<Write>, StatusError> {
         let key = card_key(key);
         let card = ctx.related.objects.get(&key).cloned();
         Ok(card.map(|card| Write { key, old: Some(card), new: None }).into_iter().collect())
@@ -316,10 +328,15 @@ impl Kind<World> for Books {
 }
 
 /// Places a book on the first free place of its shelf, and creates its card.
-fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) -> Result<MutationResult, StatusError> {
+fn place(
+    state: &SampleState,
+    key: &ObjectKey,
+    mut object: Object,
+    ctx: &Context<'_>,
+) -> Result<MutationResult, StatusError> {
     let name = object.text("/spec/shelf").to_owned();
     assert_ne!(name, PANICS_IN_DECIDE, "a panic in a decision");
-    let Some(chosen) = world.shelves.get(&name) else {
+    let Some(chosen) = state.shelves.get(&name) else {
         return Err(StatusError::bad_request(format!("there is no shelf {name:?}")));
     };
     let places = chosen.object.field("spec")["places"].as_u64().unwrap_or_default();
@@ -349,7 +366,7 @@ fn place(world: &World, key: &ObjectKey, mut object: Object, ctx: &Context<'_>) 
 /// The kind Card, whose objects users neither create nor delete.
 struct Cards(Resource);
 
-impl Kind<World> for Cards {
+impl Kind<SampleState> for Cards {
     fn resource(&self) -> &Resource {
         &self.0
     }
@@ -359,7 +376,7 @@ impl Kind<World> for Cards {
         _: &ObjectKey,
         _: Object,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         panic!("the verb is not offered")
     }
 
@@ -370,15 +387,15 @@ impl Kind<World> for Cards {
         new: Object,
         _: Option<Subresource>,
         _: &RequestContext<'_>,
-    ) -> Result<PreparedObject<World>, StatusError> {
+    ) -> Result<PreparedObject<SampleState>, StatusError> {
         Ok(PreparedObject::without_decision(new))
     }
 
-    fn validate_delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
+    fn validate_delete(&self, _: &SampleState, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<(), StatusError> {
         panic!("the verb is not offered")
     }
 
-    fn delete(&self, _: &World, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, StatusError> {
+    fn delete(&self, _: &SampleState, _: &ObjectKey, _: &Object, _: &Context<'_>) -> Result<Vec<Write>, StatusError> {
         panic!("the verb is not offered")
     }
 

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fault_injecting_store::FaultInjectingStore,
-    sample_kinds::{self, BOOKS, World, book, shelf},
+    sample_kinds::{self, BOOKS, SampleState, book, shelf},
 };
 
 /// The timeout of every wait, longer than the server's own request timeout: exceeding it is a failure.
@@ -57,7 +57,7 @@ pub async fn advance(time: Duration) {
 
 /// A server, its store and a client.
 pub struct TestServer {
-    pub server: Arc<Server<World>>,
+    pub server: Arc<Server<SampleState>>,
     pub store: FaultInjectingStore,
     pub address: SocketAddr,
     /// Stops accepting connections.
@@ -154,7 +154,7 @@ impl TestServer {
 
     /// Reads the state.
     pub async fn restored(self) -> Self {
-        self.server.restore(World::default(), &self.tasks).await.unwrap();
+        self.server.restore(SampleState::default(), &self.tasks).await.unwrap();
         self
     }
 

@@ -1,4 +1,4 @@
-//! Validation of spec changes of a claim that has its block.
+//! Validation of spec changes of a bound claim, that is, of one that has a block.
 
 use apimachinery::{field::FieldError, object::Object};
 

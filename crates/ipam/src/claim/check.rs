@@ -1,4 +1,4 @@
-//! Validation of an IPClaim spec on its own, without any pool.
+//! Validation of an IPClaim spec without reading pools.
 
 use address::{Family, ParseError, Parsed, Prefix};
 use apimachinery::{
@@ -22,7 +22,7 @@ pub(super) enum PoolSource {
     Matching(Box<LabelSelector>, Option<NameRef>),
 }
 
-/// Reads and validates a spec on its own, without any pool.
+/// Decodes and validates a spec without reading pools.
 pub(super) fn check(claim: ClaimSpec) -> Result<(PoolSource, Request), Vec<FieldError>> {
     let mut errors = Vec::new();
     let family = claim.ip_family.map(Family::from);
@@ -85,8 +85,9 @@ fn check_address(text: &str, length: Option<u8>, errors: &mut Vec<FieldError>) -
     Some(block)
 }
 
-/// Returns the block that `text` names: with the length in the text, else with `spec.prefixLength` (`beside`), else a
-/// single address. Host bits are an error, because either the block or the address could be meant.
+/// Returns the block that `text` names. The length is the one in the text, otherwise `spec_length`
+/// (`spec.prefixLength`), otherwise that of a single address. Host bits are an error, because either the block or the
+/// address could be meant.
 pub(super) fn block_of(text: &str, spec_length: Option<u8>) -> Result<Prefix, String> {
     let spec_length = spec_length.filter(|_| !text.contains('/'));
     let parsed = match spec_length {

@@ -59,7 +59,7 @@ const COLUMNS: &[Column] = &[
     },
     Column::AGE,
     column("Allocation", "The IPAllocation of the claim", 1, Cell::Pointer("/status/boundAllocationRef/name")),
-    column("Reclaim", "What happens to the block when the claim is deleted", 1, Cell::Pointer("/spec/reclaimPolicy")),
+    column("Reclaim", "The effect of deleting the claim on its block", 1, Cell::Pointer("/spec/reclaimPolicy")),
 ];
 
 /// Read from the block, because the spec may omit family and length.

@@ -1,4 +1,4 @@
-//! Validation of an IPPool spec on its own, without any pool.
+//! Validation of an IPPool spec without reading other pools.
 
 use address::{Family, Prefix};
 use apimachinery::field::FieldError;
@@ -12,29 +12,29 @@ pub(super) enum PoolOrigin {
     Root {
         block: Prefix,
         /// The CIDR as written, if it has host bits.
-        normalised_from: Option<String>,
+        normalized_from: Option<String>,
     },
     /// A child pool, carved from its parent.
-    Child { parent: String, length: Option<u8>, block: Option<Prefix>, normalised_from: Option<String> },
+    Child { parent: String, length: Option<u8>, block: Option<Prefix>, normalized_from: Option<String> },
 }
 
 impl PoolOrigin {
-    /// Reads and validates a spec on its own, without any pool.
+    /// Decodes and validates a spec without reading other pools.
     pub(super) fn of(spec: &PoolSpec) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let parsed = spec.cidr.as_deref().and_then(|text| spec::check_cidr(spec::path("cidr"), text, &mut errors));
         let block = parsed.map(|parsed| parsed.prefix);
-        let normalised_from = parsed.filter(|parsed| parsed.host_bits).and(spec.cidr.clone());
+        let normalized_from = parsed.filter(|parsed| parsed.host_bits).and(spec.cidr.clone());
         let family = block.map(Prefix::family);
         check_policy(spec.allocation.as_ref(), family, &mut errors);
         let origin = match &spec.parent_pool_ref {
             None => {
                 check_root(spec, family, &mut errors);
-                block.map(|block| Self::Root { block, normalised_from })
+                block.map(|block| Self::Root { block, normalized_from })
             }
             Some(parent) => {
                 let length = check_child(spec, parent, block, &mut errors);
-                Some(Self::Child { parent: parent.name.clone(), length, block, normalised_from })
+                Some(Self::Child { parent: parent.name.clone(), length, block, normalized_from })
             }
         };
         match origin {
@@ -45,8 +45,8 @@ impl PoolOrigin {
 
     /// Returns the warning for an accepted CIDR with host bits.
     pub(super) fn warning(&self) -> Option<String> {
-        let (Self::Root { normalised_from, .. } | Self::Child { normalised_from, .. }) = self;
-        let text = normalised_from.as_ref()?;
+        let (Self::Root { normalized_from, .. } | Self::Child { normalized_from, .. }) = self;
+        let text = normalized_from.as_ref()?;
         let (Self::Root { block, .. } | Self::Child { block: Some(block), .. }) = self else {
             return None;
         };

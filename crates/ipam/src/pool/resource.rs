@@ -52,8 +52,8 @@ const COLUMNS: &[Column] = &[
     },
     Column::AGE,
     column("Parent", "The parent pool", 1, Cell::Pointer("/spec/parentPoolRef/name")),
-    column("Visibility", "Who may claim from the pool", 1, Cell::Pointer("/spec/visibility")),
-    column("Strategy", "How a free block is chosen", 1, Cell::Pointer("/spec/allocation/strategy")),
+    column("Visibility", "The users who may claim from the pool", 1, Cell::Pointer("/spec/visibility")),
+    column("Strategy", "The rule that selects a free block", 1, Cell::Pointer("/spec/allocation/strategy")),
     column("Available", "Free addresses", 1, Cell::Pointer("/status/capacity/exact/available")),
 ];
 

@@ -49,7 +49,7 @@ pub(crate) struct Pool {
     pub(crate) understood: bool,
     /// The summary of the stored status; `None` if it cannot be read.
     pub(super) stored_summary: Option<StatusSummary>,
-    /// True if the pool is in the set `AllocatorState::stale`.
+    /// True if the pool is in `AllocatorState::stale_statuses`.
     pub(super) status_dirty: bool,
 }
 

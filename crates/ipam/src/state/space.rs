@@ -49,7 +49,8 @@ pub(crate) fn span(space: String, block: Prefix, holder: &ObjectKey) -> Span {
     Span { space, first: block.first(), last: block.last(), holder: holder.storage_key() }
 }
 
-/// Returns the range of a pool that a request for `block` found occupied.
+/// Returns the addresses of `block` in the space of `pool`, for the error of a request that needs this block and found
+/// it taken.
 pub(crate) fn occupied(pool: &Pool, block: Prefix) -> OccupiedRange {
     OccupiedRange { space: space_of_pool(&pool.scope, pool.name()), first: block.first(), last: block.last() }
 }

@@ -27,13 +27,13 @@ fn used(percent: i64) -> Object {
 
 /// Returns the events of a pool whose utilization takes these values, starting from `state`.
 fn events_at(mut state: EventState, percents: &[i64]) -> Vec<(i64, &'static str)> {
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     for percent in percents {
         let (next, content) = event_rules().on_change(&used(*percent), state);
         state = next;
-        told.extend(content.map(|content| (*percent, content.reason)));
+        events.extend(content.map(|content| (*percent, content.reason)));
     }
-    told
+    events
 }
 
 #[test]

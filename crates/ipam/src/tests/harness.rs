@@ -52,7 +52,7 @@ pub(super) struct Server {
     /// All writes that were applied.
     pub(super) log: Vec<Write>,
     clock: i64,
-    /// Whether pool statuses are written back after every step.
+    /// True if pool statuses are written back after every step.
     pub(super) settles: bool,
 }
 

@@ -19,7 +19,7 @@ fn kinds() -> [&'static dyn Kind<AllocatorState>; 3] {
 
 #[test]
 fn discovery_lists_verbs_names_and_selectors() {
-    let told = |kind: &dyn Kind<AllocatorState>| {
+    let describe = |kind: &dyn Kind<AllocatorState>| {
         let resource = kind.resource();
         let verbs: Vec<_> = resource.verbs.iter().map(|verb| verb.as_str()).collect();
         format!(
@@ -41,7 +41,7 @@ fn discovery_lists_verbs_names_and_selectors() {
           spec.ipFamily,spec.poolRef.name,status.poolRef.name,status.phase,status.allocatedCIDR
         ipam.miloapis.com/v1alpha1 IPAllocation ipallocations ["ipalloc"] ["ipam"] namespaced=true delete,deletecollection,get,list,patch,watch
           spec.ipFamily,spec.poolRef.name,status.allocatedCIDR,status.phase
-    "#]].assert_eq(&kinds().map(told).concat());
+    "#]].assert_eq(&kinds().map(describe).concat());
 }
 
 fn cell(column: &Column, object: &Object) -> Value {
@@ -136,7 +136,7 @@ fn schema_descriptions_come_from_doc_comments() {
         "/properties/spec/properties/allocation/properties/strategy",
         expect![[r#"
         {
-          "description": "How a free block is chosen. Defaults to FirstFit.\n - FirstFit: The free block with the lowest address.\n - BestFit: A block of the smallest free region that is large enough; on a tie, of the lowest one.\n - LeastUtilized: For a claim with poolSelector, the matching pool with the highest share of free addresses. Inside a pool like FirstFit.",
+          "description": "The rule that selects a free block. Defaults to FirstFit.\n - FirstFit: The free block with the lowest address.\n - BestFit: A block of the smallest free region that is large enough; on a tie, of the lowest one.\n - LeastUtilized: For a claim with poolSelector, the matching pool with the highest share of free addresses. Inside a pool like FirstFit.",
           "enum": [
             "FirstFit",
             "BestFit",

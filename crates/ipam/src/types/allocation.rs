@@ -45,7 +45,7 @@ pub struct AllocationSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AllocationStatus {
-    /// Whether a claim holds the block: Ready or Retained.
+    /// The phase of the allocation: Ready (a claim holds the block) or Retained (the claim was deleted).
     pub phase: AllocationPhase,
     /// The block, in CIDR notation.
     #[serde(rename = "allocatedCIDR")]

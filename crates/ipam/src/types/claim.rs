@@ -47,8 +47,8 @@ pub struct ClaimSpec {
     /// allocated block may be set here later and removed again.
     #[serde(deserialize_with = "empty_as_none", skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What happens to the block when the claim is deleted: Delete or Retain. Defaults to Delete. Deleting the
-    /// namespace also deletes retained allocations and frees their blocks.
+    /// The effect of deleting the claim on its block: Delete or Retain. Defaults to Delete. Deleting the namespace
+    /// also deletes retained allocations and frees their blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reclaim_policy: Option<ReclaimPolicy>,
     /// The object for which the block is requested. Informational. Immutable.
@@ -56,7 +56,7 @@ pub struct ClaimSpec {
     pub owner_ref: Option<OwnerRef>,
 }
 
-/// What happens to a block when its claim is deleted.
+/// The effect of deleting a claim on its block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReclaimPolicy {
     /// The block is freed immediately.

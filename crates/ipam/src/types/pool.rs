@@ -45,7 +45,7 @@ pub struct PoolSpec {
     /// The bounds and the strategy of allocations. May be changed at any time; existing allocations are not affected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocation: Option<AllocationPolicy>,
-    /// Who may claim from the pool. Defaults to consumer. Informational at present: the service does not enforce it.
+    /// The users who may claim from the pool. Defaults to consumer. Informational: the service does not enforce it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
     /// A field that only a newer version of the server knows.
@@ -70,12 +70,12 @@ pub struct AllocationPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub default_prefix_length: Option<i64>,
-    /// How a free block is chosen. Defaults to FirstFit.
+    /// The rule that selects a free block. Defaults to FirstFit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<PoolStrategy>,
 }
 
-/// How a free block is chosen. All strategies are deterministic.
+/// The rule that selects a free block. All strategies are deterministic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolStrategy {
     /// The free block with the lowest address.
@@ -91,7 +91,7 @@ pub enum PoolStrategy {
     Scattered,
 }
 
-/// Who may claim from a pool. The service does not enforce it at present.
+/// The users who may claim from a pool. The service does not enforce it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {

@@ -168,8 +168,8 @@ fn prepare<'s>(to: &Path, shared: &'s Shared) -> Result<(Arc<SqliteStore>, tokio
     if !to.is_absolute() {
         return Err(format!("{} is not an absolute path", to.display()));
     }
-    let turn = shared.backup.try_lock().map_err(|_| "another backup is being made; wait until it is done")?;
-    Ok((Arc::clone(store), turn))
+    let exclusion = shared.backup.try_lock().map_err(|_| "another backup is being made; wait until it is done")?;
+    Ok((Arc::clone(store), exclusion))
 }
 
 async fn copy(
@@ -179,11 +179,11 @@ async fn copy(
     gone: impl Future<Output = ()>,
     writer: &mut OwnedWriteHalf,
 ) -> Result<u64, BackupError> {
-    let (tell, told) = watch::channel(BackupProgress { copied: 0, total: 0 });
+    let (progress_sender, latest_progress) = watch::channel(BackupProgress { copied: 0, total: 0 });
     let is_given_up = given_up.clone();
     let step = move |progress| {
         // There is no receiver if the backup is about to be canceled.
-        let _ = tell.send(progress);
+        let _ = progress_sender.send(progress);
         if is_given_up.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let mut backup = std::pin::pin!(store.backup(to, step));
@@ -195,7 +195,7 @@ async fn copy(
             () = &mut gone, if !given_up.is_cancelled() => given_up.cancel(),
             done = &mut backup => return done.map(|head| head.revision.0),
             _ = ticks.tick() => {
-                let BackupProgress { copied, total } = *told.borrow();
+                let BackupProgress { copied, total } = *latest_progress.borrow();
                 let sent = timeout(PROGRESS_INTERVAL, protocol::send(writer, &Event::Progress { copied, total })).await;
                 if !matches!(sent, Ok(Ok(()))) {
                     given_up.cancel();

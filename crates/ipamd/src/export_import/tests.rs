@@ -64,7 +64,7 @@ async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {
     (end.records, end.spans)
 }
 
-/// A `Load` that records the number of objects of each page.
+/// A [`BulkLoad`] that records the number of objects of each page.
 struct Counted {
     load: Box<dyn BulkLoad>,
     pages: Arc<Mutex<Vec<usize>>>,

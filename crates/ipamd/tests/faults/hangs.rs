@@ -13,7 +13,7 @@ use super::{HANG_NOTICED, Site, TIMES};
 /// The total number of commits that hang, alternately before and after the database has received them.
 const HUNG_COMMITS: u32 = 6;
 
-/// Each commit that hangs blocks its replica for the time-out of a commit. Then the replica looks for it in the log.
+/// A hanging commit blocks its replica until the commit times out. The replica then resolves the outcome from the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_hold_when_connections_hang_in_commit() {
     let site = Site::usual().await;
@@ -27,7 +27,7 @@ async fn claims_hold_when_connections_hang_in_commit() {
     run.end(&site.front, &format!("{} commits hung", site.line.faults())).await;
 }
 
-/// The server answers a request during the hang, before the client's own time-out.
+/// The server answers a request during the hang, before the client's own timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_hold_when_database_hangs() {
     let site = Site::usual().await;

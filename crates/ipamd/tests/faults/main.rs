@@ -43,7 +43,7 @@ const CLIENTS: u64 = 64;
 const TIMES: usize = 3;
 /// Twice the time for which the database lets a replica that holds the head of the log be idle.
 const FROZEN: Duration = Duration::from_secs(6);
-/// A server whose database hangs answers a request within this time: the sum of the time-outs of its steps.
+/// A server whose database hangs answers a request within this time: the sum of the timeouts of its steps.
 const HANG_NOTICED: Duration = Duration::from_secs(40);
 /// The maximum time until enough faults have happened.
 const FAULTS_MAX: Duration = Duration::from_mins(2);
@@ -72,7 +72,7 @@ impl Site {
     }
 
     /// Starts replicas that connect to a pooler. The proxy is between the pooler and the database.
-    async fn behind_a_pooler() -> (Self, Pooler) {
+    async fn through_a_pooler() -> (Self, Pooler) {
         let cluster = Cluster::start().unwrap();
         let line = Proxy::to(cluster.port()).await.unwrap();
         let pooler = Pooler::start_through(&line).unwrap();

@@ -19,7 +19,7 @@ const ROUNDS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_hold_when_pooler_connections_are_lost() {
-    let (site, _pooler) = Site::behind_a_pooler().await;
+    let (site, _pooler) = Site::through_a_pooler().await;
     let mut run = site.work().await;
     site.line.fail_commits(4, Fault::Cut);
     site.work_through_faults(&mut run, LOST_COMMITS).await;
@@ -31,13 +31,13 @@ async fn claims_hold_when_pooler_connections_are_lost() {
         run.let_work().await;
     }
     let lost = site.line.faults();
-    run.end(&site.front, &format!("{lost} commits lost behind a pooler, {TIMES} times all sessions killed")).await;
+    run.end(&site.front, &format!("{lost} commits lost through a pooler, {TIMES} times all sessions killed")).await;
 }
 
 /// A client can repeat a create with `generateName` safely only if an answer that nothing was written is true.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generated_names_through_pooler_take_one_block_each() {
-    let (site, _pooler) = Site::behind_a_pooler().await;
+    let (site, _pooler) = Site::through_a_pooler().await;
     site.front.pool(pool("root").cidr("10.0.0.0/16")).await;
     site.line.fail_commits(2, Fault::Cut);
     let client = async |client: usize| {

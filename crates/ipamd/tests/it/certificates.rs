@@ -174,9 +174,9 @@ async fn serving_certificate_files_are_reloaded() {
 
     fs::write(&key, &second.key).unwrap();
     eventually("the new pair is shown", async || shown(HOST).await == Some(der(&second.certificate))).await;
-    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "open connections go on");
+    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "open connections continue");
     fs::remove_file(&key).unwrap();
-    eventually("a key that is gone is counted", async || front.server.log().contains("tls.key: No such file")).await;
+    eventually("a missing key is counted", async || front.server.log().contains("tls.key: No such file")).await;
     assert_eq!(shown(HOST).await, Some(der(&second.certificate)));
 }
 
@@ -251,7 +251,7 @@ async fn token_file_is_reloaded() {
 
     fs::write(&tokens, "other,joe,2\n").unwrap();
     let on_the_same_connection = async || connection.whoami(Some("s3cret")).await.is_none();
-    eventually("a token that is gone is not known", on_the_same_connection).await;
+    eventually("a removed token is rejected", on_the_same_connection).await;
     assert_eq!(connection.whoami(Some("other")).await.as_deref(), Some("joe"));
 }
 
@@ -414,7 +414,7 @@ async fn self_signed_certificates_are_renewed_at_run_time() {
     eventually("the kubeconfig is written", async || fs::read(server.kubeconfig_path()).unwrap() != kubeconfig).await;
     assert_eq!(server.http().get(POOLS).await.unwrap().status, 200, "with the renewed certificate");
     assert_eq!(front.get(POOLS).await.status, 200, "with the one from before, which has not ended");
-    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "open connections go on");
+    assert_eq!(front.block(claim("a").pool("root").length(24)).await, "10.0.0.0/24", "open connections continue");
     assert_eq!(own_authority(server), own);
 }
 

@@ -123,7 +123,7 @@ async fn socks(mut client: TcpStream, target: u16, record: &Asked) {
     forward(client, target).await;
 }
 
-/// Reads a length byte and so many bytes.
+/// Reads a length byte, and then that number of bytes.
 async fn text(client: &mut TcpStream) -> String {
     let mut bytes = vec![0; client.read_u8().await.unwrap().into()];
     client.read_exact(&mut bytes).await.unwrap();

@@ -214,7 +214,7 @@ async fn damaged_export_file_imports_nothing() {
     assert_refused(&directory, whole.replacen("10.0.0.0/26", "10.0.0.0/27", 1).as_bytes(), "SHA-256");
     assert_refused(&directory, whole.replacen("\"record\"", "\"recorx\"", 1).as_bytes(), "line 2");
     let records = whole.replacen("{\"end\":{\"records\":", "{\"end\":{\"records\":1", 1);
-    assert_refused(&directory, records.as_bytes(), "says that it has 1");
+    assert_refused(&directory, records.as_bytes(), "its last line states 1");
     assert_refused(&directory, format!("{whole}{}", lines[1]).as_bytes(), "continues after its last line");
     let swapped = [&lines[..1], &lines[2..3], &lines[1..2], &lines[3..]].concat().concat();
     assert_refused(&directory, swapped.as_bytes(), "out of order");
@@ -319,7 +319,7 @@ async fn watches_of_old_revisions_are_410_after_bump_revision() {
         let last = revision(&body(&front.get(CLAIMS).await, 200));
         front.server.terminate().await;
         let said = store.run(&["store", "bump-revision"]);
-        assert!(said.contains(&format!("ended at revision {last}")), "{said}");
+        assert!(said.contains(&format!("advanced the revision from {last} to")), "{said}");
 
         let front = store.serve().await;
         assert_eq!(front.everything().await, before, "objects keep their versions");

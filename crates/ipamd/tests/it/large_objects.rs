@@ -10,7 +10,7 @@ use super::support::{ServerFixture, body};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const CONFIG_MAP: &str = "/api/v1/namespaces/default/configmaps/large";
-/// The most processor time of the committer that one request may take.
+/// The maximum processor time of the committer for one request.
 const COMMITTER_TIME_MAX: Duration = Duration::from_millis(50);
 /// Entries of a large ConfigMap: together with the requests below, nearly the most entries and bytes that are allowed.
 const ENTRIES: usize = 3_000;

@@ -16,7 +16,7 @@ const EVERYTHING: &str = "trace";
 
 const LOST: &str = "ipam_log_lines_lost_total";
 
-/// The most claims; by then the log lines exceed the pipe and the server's buffer.
+/// The maximum number of claims; their log lines exceed the pipe and the server's buffer.
 const CLAIMS_MAX: usize = 500;
 
 #[tokio::test]

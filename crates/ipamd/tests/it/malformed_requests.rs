@@ -57,7 +57,7 @@ async fn malformed_requests_never_cause_5xx_or_wrong_objects() {
     assert!(all.complaints.is_empty(), "wrong answers: {:#?}", all.complaints);
 }
 
-/// One of several clients. It only writes its own objects, so that its ledger is exact.
+/// One of several clients. It only writes its own objects, so that its expected state is exact.
 struct Worker {
     client: Client,
     codes: BTreeMap<u16, u32>,
@@ -83,7 +83,7 @@ impl Worker {
         self
     }
 
-    /// Sends one request, checks its response and records its effect in the ledger.
+    /// Sends one request, checks its response and records its effect in the expected state.
     async fn send_and_check(&mut self, shot: &MalformedRequest) {
         let reply = tokio::time::timeout(ANSWER_DEADLINE, send(&self.client, shot)).await;
         let reply = reply.unwrap_or_else(|_| panic!("no answer: {shot:?}"));

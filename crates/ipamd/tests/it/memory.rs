@@ -17,7 +17,7 @@ const CLAIMS_HELD: usize = 10_000;
 const COMMIT: usize = 1_000;
 /// Concurrent lists.
 const LISTS: usize = 32;
-/// The most that the lists may add to the resident memory. Held as documents in memory, the lists would
+/// The maximum growth of the resident memory during the lists. Held as documents in memory, the lists would
 /// take 32 times the size of the claims, and more.
 const GROWTH_KIB_MAX: u64 = 192 * 1024;
 

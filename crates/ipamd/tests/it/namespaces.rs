@@ -93,15 +93,15 @@ async fn namespace_deletion_waits_for_finalizer_across_restart() {
 }
 
 /// Waits for a version of the namespace that has these conditions: type, status, reason and message.
-async fn told(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
+async fn wait_for_conditions(watch: &mut Watch, conditions: &[[&str; 4]]) -> Value {
     loop {
         let event = watch.next().await;
         assert_eq!(event["type"], "MODIFIED", "{event}");
         let present: Vec<_> = event["object"]["status"]["conditions"].as_array().into_iter().flatten().collect();
-        let is_told = conditions.iter().all(|wanted| {
+        let matches = conditions.iter().all(|wanted| {
             present.iter().any(|it| [&it["type"], &it["status"], &it["reason"], &it["message"]] == *wanted)
         });
-        if is_told {
+        if matches {
             return event["object"].clone();
         }
     }
@@ -125,7 +125,7 @@ async fn conditions_explain_why_namespace_deletion_waits() {
 
     let finalizers = |names: &str| format!("Some content in the namespace has finalizers remaining: {names}");
     let both = finalizers("example.com/audit in 1 resource instances, example.com/hold in 1 resource instances");
-    let namespace = told(
+    let namespace = wait_for_conditions(
         &mut watch,
         &[
             [
@@ -145,7 +145,7 @@ async fn conditions_explain_why_namespace_deletion_waits() {
                 "False",
                 "ContentDeleted",
                 "All content successfully deleted, may be waiting on finalization; retained IPAllocations are deleted as \
-                 well, and their blocks are free",
+                 well, and their blocks are freed",
             ],
             [
                 "NamespaceContentRemaining",
@@ -164,7 +164,7 @@ async fn conditions_explain_why_namespace_deletion_waits() {
     let held = format!("{API}/namespaces/team/ipclaims/held");
     body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": ["example.com/audit"] } })).await, 200);
     let audit = finalizers("example.com/audit in 1 resource instances");
-    told(&mut watch, &[["NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", &audit]]).await;
+    wait_for_conditions(&mut watch, &[["NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", &audit]]).await;
     body(&front.patch(&held, "merge", &json!({ "metadata": { "finalizers": null } })).await, 200);
     front.gone(TEAM).await;
     assert_eq!(front.addresses("root").await.1, 0);

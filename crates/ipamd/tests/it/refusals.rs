@@ -134,8 +134,8 @@ async fn holder_is_named_only_to_callers_who_may_get_it() {
     let unnamed = "held by an object of kind IPClaim that you may not get";
     for status in [ask("10.0.0.7").await, remove().await] {
         assert!(status.message.contains(unnamed), "{}", status.message);
-        let told = serde_json::to_string(&status).unwrap();
-        assert!(!["vault", "secret", "hidden"].iter().any(|name| told.contains(name)), "{told}");
+        let text = serde_json::to_string(&status).unwrap();
+        assert!(!["vault", "secret", "hidden"].iter().any(|name| text.contains(name)), "{text}");
     }
     assert_refused(&ask("10.0.1.7").await, 422, "Invalid", &["held by an object of kind IPPool that you may not get"]);
 

@@ -41,7 +41,7 @@ impl Entry {
         self.query.split('&').any(|parameter| ["watch=true", "watch=1"].contains(&parameter))
     }
 
-    /// The body with the object's present resourceVersion where the recorded one named the version that was current
+    /// The body with the object's current resourceVersion where the recorded one named the version that was current
     /// then. The revisions differ between runs, because they depend on how requests are grouped into commits.
     async fn body(&self, front: &ServerFixture) -> String {
         let recorded = serde_json::from_str(&self.body).ok().filter(|_| self.answer.reason != "Conflict");

@@ -26,19 +26,19 @@ const BODY_BYTES: usize = 3 * 1024 * 1024 - 4096;
 /// [`ANSWER_BYTES_MIN`] if that is more.
 const ANSWER_TIMES_MAX: usize = 10;
 const ANSWER_BYTES_MIN: usize = 64 * 1024;
-/// The most memory that a request may add at its peak. It is measured as the growth of the whole process, so pages of
+/// The maximum growth of the peak memory during a request. It is measured as the growth of the whole process, so pages of
 /// the store and rounding by the allocator are included.
 const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The most processor time of one request, over all threads: three times the measured time. A test build is about ten
+/// The maximum processor time of one request, over all threads: three times the measured time. A test build is about ten
 /// times slower than a release build; a request whose work is not linear in its body takes minutes.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(4);
-/// The most of that on the committer thread: three times its limit of 50 ms per request.
+/// The maximum processor time of one request on the committer thread: three times its limit of 50 ms per request.
 const COMMITTER_TIME_MAX: Duration = Duration::from_millis(150);
-/// The most that a body of twice the length may cost, as a factor: two, with room for variation between runs.
+/// The maximum ratio of the cost of a body of twice the length: two, with room for variation between runs.
 const TIMES_FOR_TWICE_MAX: u32 = 3;
 /// Below this time the growth cannot be measured.
 const TIME_TO_COMPARE_MIN: Duration = Duration::from_millis(400);
-/// The least number of claims that run concurrently with each request.
+/// The minimum number of claims that run concurrently with each request.
 const CLAIMS_MIN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,8 +147,8 @@ impl Range {
         let after = Usage::now(id);
         let headers: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if answer.status.is_client_error() {
-            let told = answer.text();
-            assert!(!told.is_empty() && answer.status != StatusCode::REQUEST_TIMEOUT, "{told}");
+            let body = answer.text();
+            assert!(!body.is_empty() && answer.status != StatusCode::REQUEST_TIMEOUT, "{body}");
         }
         assert!(!answer.status.is_server_error(), "{:.300}", answer.text());
         Cost {
@@ -334,7 +334,9 @@ async fn role_rule_products_are_bounded() {
         |verbs: usize, resources: usize| json!({"verbs": many(verbs), "apiGroups": [""], "resources": many(resources)});
     let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
     let status = failure(&front.post(path, role("a", json!([allowing(101, 99), allowing(1, 2)]))).await);
-    for words in ["10001 pairs", "verbs x apiGroups x resources x resourceNames", "may to 10000", "use '*'"] {
+    for words in
+        ["10001 pairs", "verbs x apiGroups x resources x resourceNames", "at most 10000 are allowed", "use '*'"]
+    {
         assert!(status.code == 422 && status.message.contains(words), "{}", status.message);
     }
     body(&front.post(path, role("a", json!([allowing(100, 99), allowing(10, 10)]))).await, 201);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::rng::Rng;
 
-/// Something wrong or unusual in an object: a label, the JSON pointer of the field, and its value.
+/// A wrong or unusual value of one field: a label for reports, the JSON pointer of the field, and the value.
 pub type Mutation = (&'static str, &'static str, Value);
 
 /// Kinds of one group and version with the same schema.
@@ -22,7 +22,7 @@ pub trait ComparedKind: Sync {
     /// The watches that are open for the whole run: the end of the path, the `Accept` header, and the selector.
     fn streams(&self) -> &'static [(&'static str, &'static str, &'static str)];
 
-    /// Removes from an object what the two servers show in different forms with the same meaning.
+    /// Removes the parts of an object that the two servers represent differently with the same meaning.
     fn simplify(&self, _: &mut Value) {}
 
     /// The fields, without the metadata, of an object of this kind that with the label `tier: a` matches the selectors of all watches.

@@ -484,7 +484,7 @@ impl Generator {
         request
     }
 
-    /// Generates a watch of the events since the last list, with a time-out of one second.
+    /// Generates a watch of the events since the last list, with a timeout of one second.
     fn watch(&mut self) -> Request {
         let mut request = self.collection("watch", Method::GET);
         if self.rng.chance(30) {

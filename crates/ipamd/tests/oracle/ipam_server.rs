@@ -21,17 +21,17 @@ use crate::{
 };
 
 /// Starts a server of these kinds in cluster mode. It runs until the process ends.
-pub async fn start<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
-    serve(pki, Server::aggregated(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), world).await
+pub async fn start<W: State>(pki: &Pki, registry: Registry<W>, state: W) -> anyhow::Result<Client> {
+    serve(pki, Server::aggregated(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle"), state).await
 }
 
 /// Starts a server of these kinds in standalone mode, with namespaces, roles and bindings. It runs until the process ends.
-pub async fn start_alone<W: State>(pki: &Pki, registry: Registry<W>, world: W) -> anyhow::Result<Client> {
+pub async fn start_alone<W: State>(pki: &Pki, registry: Registry<W>, state: W) -> anyhow::Result<Client> {
     let server = Standalone::default().server(Arc::new(MemoryStore::new()), registry, Limits::default(), "oracle");
-    serve(pki, server, world).await
+    serve(pki, server, state).await
 }
 
-async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Result<Client> {
+async fn serve<W: State>(pki: &Pki, server: Server<W>, state: W) -> anyhow::Result<Client> {
     let server = Arc::new(server);
     let (tasks, mut ends) = Supervisor::new(server.metrics());
     let socket = TcpListener::bind("127.0.0.1:0").await?;
@@ -51,7 +51,7 @@ async fn serve<W: State>(pki: &Pki, server: Server<W>, world: W) -> anyhow::Resu
     };
     tokio::spawn(listener.run());
     server.start_probing(&tasks);
-    server.restore(world, &tasks).await?;
+    server.restore(state, &tasks).await?;
     tokio::spawn(async move {
         let failure = ends.failure().await;
         drop(tasks);

@@ -25,7 +25,7 @@ pub const OWN_CONDITIONS: &str = "$own-conditions";
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What the request tests.
+    /// A description of the tested behavior.
     pub label: &'static str,
     /// The method.
     pub method: Method,

@@ -25,7 +25,7 @@ use crate::{
 /// The number of requests between two comparisons of events.
 const BATCH: usize = 40;
 /// The maximum number of findings that are minimized.
-const MINIMISED_MAX: usize = 40;
+const MINIMIZED_MAX: usize = 40;
 /// The maximum number of examples for each explanation.
 const EXAMPLES_MAX: usize = 6;
 /// The maximum number of earlier requests on an object from which a finding is minimized.
@@ -169,7 +169,7 @@ impl Run {
         }
         self.compare_events(&mut watches, &format!("seed {seed}, from step {first}")).await?;
         drop(watches);
-        self.minimise().await?;
+        self.minimize().await?;
         Ok(self.report)
     }
 
@@ -295,8 +295,8 @@ impl Run {
 
     async fn compare_events(&mut self, watches: &mut Watches, place: &str) -> anyhow::Result<()> {
         let tainted = std::mem::take(&mut self.tainted);
-        let told = watches.since_last_time(&self.ours.client, &self.theirs.client, self.rules, &tainted).await?;
-        for stream in told {
+        let streams = watches.since_last_time(&self.ours.client, &self.theirs.client, self.rules, &tainted).await?;
+        for stream in streams {
             self.report.events += stream.events;
             for (our, their) in stream.unequal {
                 let differences = differences(&our, &their);
@@ -312,11 +312,11 @@ impl Run {
     }
 
     /// For each finding, removes requests on the object as long as the rest still reproduces the difference.
-    async fn minimise(&mut self) -> anyhow::Result<()> {
+    async fn minimize(&mut self) -> anyhow::Result<()> {
         let mut findings = std::mem::take(&mut self.report.unexplained);
         let mut most: Vec<_> = findings.iter_mut().collect();
         most.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.count));
-        for (wanted, finding) in most.into_iter().take(MINIMISED_MAX) {
+        for (wanted, finding) in most.into_iter().take(MINIMIZED_MAX) {
             let Some(last) = finding.last.clone() else { continue };
             let mut history = std::mem::take(&mut finding.history);
             if !self.leads_to(&history, &last, wanted).await? {

@@ -72,7 +72,7 @@ impl Watches {
                 mark(client, collection, &marker, rules).await?;
             }
         }
-        let mut told = Vec::new();
+        let mut compared = Vec::new();
         for stream in &self.streams {
             let what = format!("the end of {marker} in {}", stream.path);
             let is_last =
@@ -80,11 +80,11 @@ impl Watches {
             let wanted = |who| format!("{who} sends {what}");
             let our = until(&wanted("our server"), EVENT_DEADLINE, || stream.ours.take_until(is_last)).await?;
             let their = until(&wanted("kube-apiserver"), EVENT_DEADLINE, || stream.theirs.take_until(is_last)).await?;
-            told.push(compare(&stream.path, &our, &their, rules, tainted));
+            compared.push(compare(&stream.path, &our, &their, rules, tainted));
             anyhow::ensure!(!stream.ours.ended(), "our server ended the watch {}", stream.path);
             anyhow::ensure!(!stream.theirs.ended(), "kube-apiserver ended the watch {}", stream.path);
         }
-        Ok(told)
+        Ok(compared)
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
-/// Longer than the time-out of a server for any request except a watch.
+/// Longer than the timeout of a server for any request except a watch.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 
 /// The address and the credentials for a server.

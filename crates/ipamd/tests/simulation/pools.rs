@@ -41,19 +41,19 @@ static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(Schemas::for_
 pub struct Pools;
 
 impl Domain for Pools {
-    type World = AllocatorState;
+    type DecisionState = AllocatorState;
     type ModelState = State;
 
     fn registry() -> Arc<Registry<AllocatorState>> {
         Arc::clone(&REGISTRY)
     }
 
-    fn committer(store: Arc<dyn Store>, world: AllocatorState, watch_cache: WatchCache) -> Committer<AllocatorState> {
+    fn committer(store: Arc<dyn Store>, state: AllocatorState, watch_cache: WatchCache) -> Committer<AllocatorState> {
         Committer {
             store,
             registry: Arc::clone(&REGISTRY),
             schemas: Arc::clone(&SCHEMAS),
-            world: Arc::new(RwLock::new(world)),
+            state: Arc::new(RwLock::new(state)),
             watch_cache: Arc::new(watch_cache),
             metrics: Arc::new(Metrics::default()),
             writes: Arc::default(),
@@ -106,9 +106,9 @@ impl Domain for Pools {
         Request { command, token }
     }
 
-    fn describe(world: &AllocatorState) -> String {
+    fn describe(state: &AllocatorState) -> String {
         // The number of listed lengths without a free block depends on earlier writes and has no meaning.
-        let mut text = format!("{world:?}");
+        let mut text = format!("{state:?}");
         while text.contains("Narrow({})]") {
             text = text.replace(", Narrow({})]", "]").replace("[Narrow({})]", "[]");
         }

@@ -53,12 +53,12 @@ async fn commits_beside_an_open_transaction_leave_no_dead_head_rows() {
 /// Each of the many transactions of a compaction stores its progress. A commit must not read all of those rows.
 #[tokio::test]
 async fn compaction_does_not_increase_pages_read_per_commit() {
-    // So many that the rows that say so would fill more pages than the head may cost.
+    // The number of chunks. Their rows in `horizon` would fill more pages than a commit may read to get the head.
     const CHUNKS: u64 = 1_500;
     let database = Cluster::shared().database();
     let store = open_in(&database).await;
     commit(&store, vec![create("a", "1")]).await.unwrap();
-    // A log that has been compacted mostly, with a few rows left.
+    // A log with a few remaining rows; the others have been compacted.
     let sparse = format!(
         "INSERT INTO log (revision, key, commit_end, live, value)
          SELECT 1024 * n, 'key-' || n, 1024 * n, true, '' FROM generate_series(1, {CHUNKS}) AS n"
@@ -74,6 +74,6 @@ async fn compaction_does_not_increase_pages_read_per_commit() {
     println!("the head costs {before} pages before {CHUNKS} chunks of compaction, {after} after");
     assert!(after <= before + 8, "{before} pages before, {after} after");
     let horizons = Cluster::shared().execute(&database.name, "SELECT count(*) FROM horizon");
-    assert_eq!(horizons.trim(), "1", "only the last chunk is still told of");
+    assert_eq!(horizons.trim(), "1", "only the row of the last chunk remains");
     foreign.batch_execute("COMMIT").await.unwrap();
 }

@@ -1,4 +1,5 @@
-//! A database that hangs: connections stay open, and nothing is answered. Every call ends, and its result is correct.
+//! A database that hangs: connections stay open, and the database sends no answers. Every call ends with a correct
+//! result.
 //!
 //! Tokio's clock is paused while only timers are pending, so that the tests do not wait in real time.
 

@@ -46,7 +46,7 @@ async fn a_read_that_hangs_ends(database: &Database, dsn: String) {
     locker.batch_execute("ROLLBACK").await.unwrap();
 }
 
-/// Replaces the function `walk` with one that returns the statement timeout as a key.
+/// Replaces the function `list_keys` with one that returns the statement timeout as a key.
 async fn a_long_read_has_a_limit(database: &Database, dsn: String) {
     let store = open(dsn).await;
     let admin = connect(&database.dsn).unwrap().get().await.unwrap();

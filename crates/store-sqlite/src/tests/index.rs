@@ -116,8 +116,8 @@ fn assert_same(view: &ReadView<'_>, random: &mut SmallRng, at: usize, expected: 
         if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     scan::scan(view, "k", Some(&Key::new(after.as_str()).unwrap()), revision, visit).unwrap();
-    let behind = expected.into_iter().filter(|(key, _)| *key > after);
-    assert_eq!(found, behind.take(limit).collect::<Vec<_>>(), "after {after} at {at}");
+    let later = expected.into_iter().filter(|(key, _)| *key > after);
+    assert_eq!(found, later.take(limit).collect::<Vec<_>>(), "after {after} at {at}");
 }
 
 fn random_key(random: &mut SmallRng) -> String {

@@ -149,8 +149,8 @@ async fn check_ends(store: &SqliteStore, entries: &[Entry], acknowledged: Revisi
         );
         if let Some(value) = &entry.value {
             let numbers = numbers(value);
-            let behind = u64::try_from(numbers[3] - numbers[2]).unwrap() - 1;
-            assert_eq!(end.0, entry.revision.0 + behind, "round {round}: a commit was cut");
+            let remaining = u64::try_from(numbers[3] - numbers[2]).unwrap() - 1;
+            assert_eq!(end.0, entry.revision.0 + remaining, "round {round}: a commit was cut");
         }
         if entry.revision > acknowledged {
             assert_eq!(end, head, "round {round}: two commits after the last acknowledged one");

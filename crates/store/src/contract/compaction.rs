@@ -83,7 +83,7 @@ pub async fn tail_after_the_horizon_keeps_previous_versions(store: Arc<dyn Store
     }
 }
 
-/// After compaction no row has the head revision; the store must still know it.
+/// The last write is a deletion, whose row compaction removes. The store must still return its revision as the head.
 pub async fn compacted_deletion_at_the_head_keeps_the_head(store: Arc<dyn Store>) {
     commits(&*store, vec![vec![create("a", "1")], vec![delete("a", 1)]]).await;
     compact(&*store, 2).await;

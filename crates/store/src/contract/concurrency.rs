@@ -116,7 +116,7 @@ fn rewrite(records: &[Option<Record>], round: u64) -> Vec<Write> {
 async fn read_whole(store: &dyn Store, limit: usize, last: u64) -> u64 {
     let mut page = store.list("k", None, None, limit).await.unwrap();
     let at = page.revision;
-    assert!(at.0 >= last, "the snapshot went back from {last} to {at}");
+    assert!(at.0 >= last, "the snapshot moved back from {last} to {at}");
     assert_eq!(at.0 % 10, 0, "{at} is not the end of a commit");
     assert!(store.head().await.unwrap().revision >= at);
     let mut values: Vec<_> = page.records.iter().map(count).collect();

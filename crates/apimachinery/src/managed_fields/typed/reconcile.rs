@@ -27,7 +27,7 @@ fn reconcile_set(of: &Type, live: Option<&Value>, set: &FieldSet, changed: &mut 
                 out.attach(node.element.clone(), true, FieldSet::new());
             }
             Some(inner) => {
-                out.attach(node.element.clone(), node.member, reconcile_set(inner, value, &node.children, changed))
+                out.attach(node.element.clone(), node.member, reconcile_set(inner, value, &node.children, changed));
             }
             None => out.attach(node.element.clone(), node.member, node.children.clone()),
         }

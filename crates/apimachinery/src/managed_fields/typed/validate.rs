@@ -110,7 +110,7 @@ impl Validator {
             match map.field(name) {
                 Some(of) => self.check(of, value, &at),
                 None if self.strictness == Strictness::Strict => {
-                    self.add_error(&at, "field not declared in schema".to_owned())
+                    self.add_error(&at, "field not declared in schema".to_owned());
                 }
                 None => {}
             }

@@ -7,7 +7,8 @@ use crate::{
     kind::{Context, MutationResult},
 };
 
-/// A shelf that must not be green, cannot be deleted while red, and is created and deleted with one book.
+/// A kind of shelves. Green is invalid, a red shelf cannot be deleted, a gold one is rejected by the decision, a brown
+/// one is written with a book, and each deletion also deletes a book.
 struct Guarded(Resource);
 
 impl Guarded {

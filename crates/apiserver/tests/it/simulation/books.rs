@@ -19,7 +19,7 @@ use super::engine::{Domain, Request};
 use crate::{
     commands::{create, create_book, delete, dry, retitle},
     commits,
-    sample_kinds::{self, World, book_key, shelf, shelf_key},
+    sample_kinds::{self, SampleState, book_key, shelf, shelf_key},
 };
 
 /// Fewer places than names, so that the shelf is sometimes full.
@@ -40,16 +40,16 @@ pub struct ModelState {
 }
 
 impl Domain for Books {
-    type World = World;
+    type DecisionState = SampleState;
     type ModelState = ModelState;
 
-    fn registry() -> Arc<Registry<World>> {
-        static REGISTRY: LazyLock<Arc<Registry<World>>> = LazyLock::new(|| Arc::new(sample_kinds::registry()));
+    fn registry() -> Arc<Registry<SampleState>> {
+        static REGISTRY: LazyLock<Arc<Registry<SampleState>>> = LazyLock::new(|| Arc::new(sample_kinds::registry()));
         Arc::clone(&REGISTRY)
     }
 
-    fn committer(store: Arc<dyn Store>, world: World, watch_cache: WatchCache) -> Committer<World> {
-        commits::committer(store, world, watch_cache)
+    fn committer(store: Arc<dyn Store>, state: SampleState, watch_cache: WatchCache) -> Committer<SampleState> {
+        commits::committer(store, state, watch_cache)
     }
 
     fn foundation() -> Vec<Command> {
@@ -69,8 +69,8 @@ impl Domain for Books {
         }
     }
 
-    fn describe(world: &World) -> String {
-        format!("{world:?}")
+    fn describe(state: &SampleState) -> String {
+        format!("{state:?}")
     }
 
     /// Fails if a place is taken twice.

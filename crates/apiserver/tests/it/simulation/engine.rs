@@ -47,14 +47,18 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Kinds, the requests of clients, and the invariants of the log.
 pub trait Domain: 'static {
-    type World: State + Default;
+    type DecisionState: State + Default;
     /// The relevant state of the objects after a write.
     type ModelState: Clone + Default + fmt::Debug;
 
-    fn registry() -> Arc<Registry<Self::World>>;
+    fn registry() -> Arc<Registry<Self::DecisionState>>;
 
     /// A committer that has not been started.
-    fn committer(store: Arc<dyn Store>, world: Self::World, watch_cache: WatchCache) -> Committer<Self::World>;
+    fn committer(
+        store: Arc<dyn Store>,
+        state: Self::DecisionState,
+        watch_cache: WatchCache,
+    ) -> Committer<Self::DecisionState>;
 
     /// The commands that create the objects that must exist before clients start.
     fn foundation() -> Vec<Command>;
@@ -62,7 +66,7 @@ pub trait Domain: 'static {
     fn request(chance: &mut StdRng) -> Request;
 
     /// A text of the whole state. Equal states have equal texts.
-    fn describe(world: &Self::World) -> String;
+    fn describe(state: &Self::DecisionState) -> String;
 
     /// Applies one write; an error if the write violates an invariant.
     fn advance(state: &mut Self::ModelState, entry: &Entry) -> Result<(), String>;

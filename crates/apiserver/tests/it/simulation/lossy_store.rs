@@ -29,7 +29,7 @@ use self::transaction::LossyTransaction;
 
 /// The maximum duration of one message.
 const DELAY_MAX: Duration = Duration::from_millis(20);
-/// The maximum time that a commit continues after its replica has given it up.
+/// The maximum time that a commit continues after its replica has stopped waiting for it.
 const LATE_MAX: Duration = Duration::from_millis(200);
 /// The time for which a replica is frozen.
 const FROZEN: Duration = Duration::from_millis(300);

@@ -23,11 +23,11 @@ use super::{
 
 /// A simulated process.
 pub struct Replica<D: Domain> {
-    pub queue: Queue<D::World>,
+    pub queue: Queue<D::DecisionState>,
     /// The health of its write path.
     pub writes: Arc<WritePath>,
     pub lossy_store: LossyStore,
-    world: Arc<RwLock<D::World>>,
+    state: Arc<RwLock<D::DecisionState>>,
     watch_cache: Arc<WatchCache>,
     task: JoinHandle<Result<(), Fatal>>,
     /// Requests a heartbeat after a failure, as the prober of a server does.
@@ -39,13 +39,13 @@ pub struct Replica<D: Domain> {
 impl<D: Domain> Replica<D> {
     /// Reads the state, with retries, and starts the committer.
     pub async fn start(lossy_store: LossyStore) -> Self {
-        let (world, began) = loop {
+        let (state, began) = loop {
             if let Some(restored) = restored::<D>(&lossy_store).await {
                 break restored;
             }
         };
-        let committer = D::committer(Arc::new(lossy_store.clone()), world, WatchCache::new(began, usize::MAX));
-        let (world, watch_cache) = (Arc::clone(&committer.world), Arc::clone(&committer.watch_cache));
+        let committer = D::committer(Arc::new(lossy_store.clone()), state, WatchCache::new(began, usize::MAX));
+        let (state, watch_cache) = (Arc::clone(&committer.state), Arc::clone(&committer.watch_cache));
         let writes = Arc::clone(&committer.writes);
         let (queue, work) = committer.open();
         let frozen = lossy_store.clone();
@@ -57,7 +57,7 @@ impl<D: Domain> Replica<D> {
                 asked.request_heartbeat();
             }
         });
-        Self { queue, writes, lossy_store, world, watch_cache, task, _prober: AbortOnDropHandle::new(prober), began }
+        Self { queue, writes, lossy_store, state, watch_cache, task, _prober: AbortOnDropHandle::new(prober), began }
     }
 
     /// Aborts the replica and starts it again, after checking the events that it has published.
@@ -96,7 +96,7 @@ impl<D: Domain> Replica<D> {
         }
         self.writes.check(Instant::now()).map_err(|why| format!("a replica is not ready in the end: {why}"))?;
         let stored = restored::<D>(log).await.expect("the log itself loses nothing").0;
-        let (known, stored) = (D::describe(&self.world.read().unwrap()), D::describe(&stored));
+        let (known, stored) = (D::describe(&self.state.read().unwrap()), D::describe(&stored));
         let Some(place) = known.bytes().zip(stored.bytes()).position(|(known, stored)| known != stored) else {
             return Ok(());
         };
@@ -126,8 +126,8 @@ impl<D: Domain> Replica<D> {
 }
 
 /// The stored state, and the head of its log.
-async fn restored<D: Domain>(store: &dyn Store) -> Option<(D::World, u64)> {
-    let mut world = D::World::default();
-    let restored = restore::restore(store, &D::registry(), &mut world).await.ok()?;
-    Some((world, restored.revision))
+async fn restored<D: Domain>(store: &dyn Store) -> Option<(D::DecisionState, u64)> {
+    let mut state = D::DecisionState::default();
+    let restored = restore::restore(store, &D::registry(), &mut state).await.ok()?;
+    Some((state, restored.revision))
 }

@@ -19,7 +19,7 @@ const SPREAD: usize = 200;
 /// The size of a ConfigMap that takes some 200 pages of the store.
 const LARGE_BYTES: usize = 800_000;
 
-/// The most ConfigMaps to write; a checkpoint starts earlier, after 16,000 pages.
+/// The maximum number of ConfigMaps to write; a checkpoint starts earlier, after 16,000 pages.
 const LARGE_MAX: usize = 400;
 
 /// Frames whose sync failed may be in the page cache but not on the disk, so the next server must not rely on them.

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use super::{Phase, SPACES, Space, field, support::Block};
 
-/// The most operations of one client, so that a run ends on fast machines.
+/// The maximum number of operations of one client, so that a run ends on fast machines.
 const OPERATIONS_MAX: u64 = 400;
-/// The most claims of one client at a time.
+/// The maximum number of claims of one client at a time.
 const LIVE_MAX: usize = 8;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 

@@ -1,4 +1,4 @@
-//! The expected contents of the store: the objects that the accepted requests of a junk test wrote.
+//! The expected contents of the store: the objects that the accepted requests wrote.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -81,10 +81,10 @@ impl Shot {
     }
 }
 
-/// Makes a request with a body of so many bytes, under a unique name.
+/// Makes a request for an object with this name, with a body of this number of bytes.
 pub type Make = fn(usize, &str) -> Shot;
 
-/// As many items as fit into so many bytes, separated by commas.
+/// As many items as fit into `bytes` bytes, separated by commas.
 fn fill(bytes: usize, mut item: impl FnMut(usize) -> String) -> String {
     let mut out = String::with_capacity(bytes + 64);
     for n in 0.. {

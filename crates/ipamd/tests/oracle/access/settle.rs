@@ -39,7 +39,8 @@ impl Settler {
         Ok(settler)
     }
 
-    /// Waits until all writes to the kind of this collection are in effect. Returns at once if it is not a kind of RBAC.
+    /// Waits until kube-apiserver enforces all earlier writes to the kind of this collection. Returns immediately for
+    /// kinds other than roles and bindings.
     pub async fn settle(&mut self, collection: &str) -> anyhow::Result<()> {
         let plurals = [CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS];
         let Some(plural) = plurals.into_iter().find(|plural| collection.ends_with(&format!("/{plural}"))) else {

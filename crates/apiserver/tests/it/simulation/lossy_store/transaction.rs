@@ -139,7 +139,7 @@ impl LossyStore {
                 inner.commit(writes).await?;
                 unknown()
             }
-            // The database continues the commit after the replica has given it up.
+            // The database continues the commit after the replica has stopped waiting for it.
             2 => {
                 let late = self.up_to(LATE_MAX);
                 tokio::spawn(async move {

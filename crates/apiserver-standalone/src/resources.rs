@@ -1,0 +1,46 @@
+//! The parts that the descriptions of several kinds share.
+
+use apimachinery::resource::{Cell, Column, NamePolicy, Resource, Verb};
+use serde_json::Value;
+
+/// The column of the name.
+pub const NAME: Column = Column {
+    name: "Name",
+    column_type: "string",
+    format: "name",
+    description: "Name of the object",
+    priority: 0,
+    cell: Cell::Name,
+};
+
+/// A column of text.
+pub const fn text(name: &'static str, cell: Cell) -> Column {
+    Column { name, column_type: "string", format: "", description: "", priority: 0, cell }
+}
+
+/// A namespaced resource of the core group in version `v1`, with all verbs and without subresources and field selectors.
+pub fn namespaced(
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    columns: &'static [Column],
+    schema: Value,
+) -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind,
+        plural,
+        singular,
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        verbs: Verb::ALL,
+        subresources: &[],
+        selectable_fields: &[],
+        computed_fields: &[],
+        columns,
+        names: NamePolicy::Subdomain,
+        schema,
+    }
+}
