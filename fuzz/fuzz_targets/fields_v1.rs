@@ -14,21 +14,16 @@ fuzz_target!(|text: &str| {
     if let Ok(Some(element)) = PathElement::from_text(left) {
         assert_eq!(PathElement::from_text(&element.to_text()), Ok(Some(element)));
     }
-    let (Ok(a), Ok(b)) = (FieldSet::from_json(left), FieldSet::from_json(right)) else {
+    let parse = |text| FieldSet::from_fields_v1(&serde_json::from_str(text).ok()?).ok();
+    let (Some(a), Some(b)) = (parse(left), parse(right)) else {
         return;
     };
-    let written = a.to_json();
-    assert_eq!(FieldSet::from_json(&written).as_ref(), Ok(&a));
     assert_eq!(FieldSet::from_fields_v1(&a.to_fields_v1()).as_ref(), Ok(&a));
 
     let (left, right) = (paths(&a), paths(&b));
     assert_eq!(paths(&a.union(&b)), left.union(&right).cloned().collect());
     assert_eq!(paths(&a.intersection(&b)), left.intersection(&right).cloned().collect());
     assert_eq!(paths(&a.difference(&b)), left.difference(&right).cloned().collect());
-    let outside = left.iter().filter(|path| !right.iter().any(|other| path.0.starts_with(&other.0)));
-    assert_eq!(paths(&a.recursive_difference(&b)), outside.cloned().collect());
-    let leaf = |path: &&Path| !left.iter().any(|other| other != *path && other.0.starts_with(&path.0));
-    assert_eq!(paths(&a.leaves()), left.iter().filter(leaf).cloned().collect());
 });
 
 /// Returns the members, and asserts that each occurs once.

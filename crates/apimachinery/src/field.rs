@@ -44,6 +44,42 @@ pub fn excerpt(value: &Value) -> String {
     }
 }
 
+/// The last step of a path to a value. It is a list on the stack, so that text is built only for errors.
+pub(crate) struct PathStep<'a> {
+    pub(crate) parent: Option<&'a PathStep<'a>>,
+    pub(crate) name: StepName<'a>,
+}
+
+/// The name of a [`PathStep`]; the texts are truncated to [`PATH_NAME_BYTES_MAX`].
+pub(crate) enum StepName<'a> {
+    /// The top of a path that begins with a dot.
+    Root,
+    /// A field: `.name`, without the dot as the first step.
+    Field(&'a str),
+    /// The key of a map: `[key]`.
+    Key(&'a str),
+    /// The index of an item: `[0]`.
+    Index(usize),
+    /// An item, which formats itself with brackets.
+    Item(&'a dyn fmt::Display),
+}
+
+impl fmt::Display for PathStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.name {
+            StepName::Root => Ok(()),
+            StepName::Field(name) if self.parent.is_none() => f.write_str(&truncate(name, PATH_NAME_BYTES_MAX)),
+            StepName::Field(name) => write!(f, ".{}", truncate(name, PATH_NAME_BYTES_MAX)),
+            StepName::Key(key) => write!(f, "[{}]", truncate(key, PATH_NAME_BYTES_MAX)),
+            StepName::Index(index) => write!(f, "[{index}]"),
+            StepName::Item(item) => f.write_str(&truncate(&item.to_string(), PATH_NAME_BYTES_MAX)),
+        }
+    }
+}
+
 /// Path of a field, such as `spec.ranges[0].start` or `metadata.labels[a/b]`. Truncated to [`PATH_BYTES_MAX`] plus
 /// [`CUT`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

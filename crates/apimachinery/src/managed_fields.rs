@@ -25,17 +25,13 @@ mod typed;
 mod updater;
 mod value;
 
-pub use codec::FieldsError;
-pub use conflict::{Conflict, Conflicts};
+pub(crate) use entries::equal_ignoring_timestamps;
+pub(crate) use field_manager::{Applied, FieldManager};
+pub(crate) use schema::Schema;
+pub(crate) use updater::OnConflict;
+// For the fuzz target.
 pub use element::{Path, PathElement};
-pub use entries::{
-    ANCIENT_CHANGES, EntriesError, ManagedFields, Manager, Operation, VersionedSet, equal_ignoring_timestamps,
-};
-pub use field_manager::{Applied, ApplyError, BEFORE_FIRST_APPLY, FieldManager};
-pub use schema::Schema;
 pub use set::FieldSet;
-pub use typed::{Comparison, Strictness, Typed, ValidationError, ValidationErrors};
-pub use updater::OnConflict;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Query parameters and option bodies of writes, deletes, lists and watches.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::{
@@ -30,7 +31,12 @@ impl Query {
         }
         let pairs = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((percent_decode(&name.replace('+', " "))?, percent_decode(&value.replace('+', " "))?))
+            let decode = |text: &str| {
+                let text = text.replace('+', " ");
+                let malformed = || StatusError::bad_request(format!("invalid URL escape in {text:?}"));
+                percent_decode(&text).ok_or_else(malformed)
+            };
+            Ok((decode(name)?, decode(value)?))
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
@@ -51,25 +57,11 @@ impl Query {
     }
 }
 
-/// Decodes `%xx`; returns 400 if malformed or not UTF-8.
-fn percent_decode(text: &str) -> Result<String, StatusError> {
-    if !text.contains('%') {
-        return Ok(text.to_owned());
-    }
-    let malformed = || StatusError::bad_request(format!("invalid URL escape in {text:?}"));
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((&first, behind)) = rest.split_first() {
-        if first != b'%' {
-            bytes.push(first);
-            rest = behind;
-            continue;
-        }
-        let (digits, behind) = behind.split_at_checked(2).ok_or_else(malformed)?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        bytes.push(digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(malformed)?);
-        rest = behind;
-    }
-    String::from_utf8(bytes).map_err(|_| malformed())
+/// Decodes `%xx`; `None` if malformed or not UTF-8.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let decode = || percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+    text.split('%').skip(1).all(is_escape).then(decode).flatten()
 }
 
 /// The type of a write, which determines its options.

@@ -5,7 +5,7 @@
 //! namespaces, parses without error.
 
 use crate::{
-    options::Query,
+    options::{Query, percent_decode},
     resource::Verb,
     status_error::{StatusError, StatusReason},
 };
@@ -90,8 +90,6 @@ pub struct ResourceTarget {
     pub subresource: Option<String>,
     /// The verb for authorization.
     pub verb: Verb,
-    /// True for a watch.
-    pub watch: bool,
 }
 
 impl RequestInfo {
@@ -138,7 +136,7 @@ fn resource_target(
         return Ok(None);
     };
     let name = path_parts.name.map(str::to_owned);
-    let (verb, watch) = verb_of(method, watch_path, name.is_some(), query)?;
+    let verb = verb_of(method, watch_path, name.is_some(), query)?;
     Ok(Some(ResourceTarget {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -147,7 +145,6 @@ fn resource_target(
         name: name.or_else(|| selected_name(verb, query)),
         subresource: path_parts.subresource.map(str::to_owned),
         verb,
-        watch,
     }))
 }
 
@@ -204,14 +201,14 @@ fn name_error(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The verb for authorization, and true for a watch.
-fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<(Verb, bool), StatusError> {
+/// The verb for authorization.
+fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Result<Verb, StatusError> {
     let reads = matches!(method, Method::Get | Method::Head);
     if watch_path && !reads {
         let message = "the server does not allow this method on the requested resource";
         return Err(StatusError::new(StatusReason::MethodNotAllowed, message));
     }
-    let verb = match method {
+    Ok(match method {
         Method::Get | Method::Head if watch_path => Verb::Watch,
         Method::Get | Method::Head if named => Verb::Get,
         Method::Get | Method::Head if query.flag("watch") => Verb::Watch,
@@ -221,8 +218,7 @@ fn verb_of(method: Method, watch_path: bool, named: bool, query: &Query) -> Resu
         Method::Patch => Verb::Patch,
         Method::Delete if named => Verb::Delete,
         Method::Delete => Verb::DeleteCollection,
-    };
-    Ok((verb, verb == Verb::Watch))
+    })
 }
 
 /// The name to which `fieldSelector=metadata.name=x` restricts a collection, so that roles with `resourceNames` apply.
@@ -270,25 +266,11 @@ fn split(path: &str) -> Result<Vec<String>, StatusError> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
+    let decode = |segment: &str| {
+        let text = percent_decode(segment).filter(|text| !text.chars().any(char::is_control));
+        text.ok_or_else(|| StatusError::bad_request("the path of the request is not valid percent-encoded UTF-8"))
+    };
     path.split('/').map(decode).collect()
-}
-
-fn decode(segment: &str) -> Result<String, StatusError> {
-    let bad = || StatusError::bad_request("the path of the request is not valid percent-encoded UTF-8");
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-            let (Some(high), Some(low)) = (digit(), digit()) else {
-                return Err(bad());
-            };
-            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"));
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)).ok_or_else(bad)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl EventType {
 }
 
 /// The event of a change for a filter; `None` if neither version matches. `Added` and `Modified` contain `new`,
-/// `Deleted` contains `old` as changed by [`last_seen`].
+/// `Deleted` contains `old` with the revision of the change.
 pub fn transition(filter: &Filter, old: Option<&Object>, new: Option<&Object>) -> Option<EventType> {
     let shows = |object: Option<&Object>| object.is_some_and(|object| filter.matches(object));
     event_type(shows(old), shows(new))
@@ -114,14 +114,6 @@ pub fn event_type(before: bool, after: bool) -> Option<EventType> {
         (true, true) => Some(EventType::Modified),
         (true, false) => Some(EventType::Deleted),
     }
-}
-
-/// The object in a `Deleted` event: the last version that matched, with the revision of the change.
-#[must_use]
-pub fn last_seen(old: &Object, revision: u64) -> Object {
-    let mut object = old.clone();
-    object.metadata.resource_version = revision.to_string();
-    object
 }
 
 /// Encodes an event as a line of JSON. `object` is JSON.

@@ -11,7 +11,7 @@ use apimachinery::{
     kind::Gauge,
 };
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{counter::Counter, family::Family, gauge::Gauge as PrometheusGauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -396,9 +396,7 @@ impl Metrics {
     /// Renders all metrics as OpenMetrics text, with those of the process and the given gauges.
     pub fn render(&self, gauges: &[Gauge]) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        let end = text.strip_suffix("# EOF\n").map_or(text.len(), str::len);
-        text.truncate(end);
+        encode_registry(&mut text, &self.registry).expect("writing to a string does not fail");
         process::render(&mut text).expect("writing to a string does not fail");
         if let Some(count) = self.lost_log_lines.get() {
             text += "# HELP ipam_log_lines_lost Log lines that were dropped because standard error failed or was too slow\n";
@@ -407,7 +405,7 @@ impl Metrics {
         for gauge in gauges {
             render_gauge(&mut text, gauge).expect("writing to a string does not fail");
         }
-        text.push_str("# EOF\n");
+        encode_eof(&mut text).expect("writing to a string does not fail");
         text
     }
 }

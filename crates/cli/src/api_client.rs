@@ -1,6 +1,6 @@
 //! Requests and responses. Warnings of the server are printed as they arrive.
 
-use std::{error::Error, fmt::Write as _};
+use std::error::Error;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt as _;
@@ -10,6 +10,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::Status,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::{
@@ -184,18 +185,12 @@ fn error_text(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// All characters except the unreserved ones of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Percent-encodes a path segment or query value.
-pub(crate) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
+pub(crate) fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]
@@ -210,7 +205,7 @@ mod tests {
             request.uri().to_string(),
             "/apis?fieldManager=ipam&fieldValidation=Strict&dryRun=All&labelSelector=a%20in%20%28b%2C%20%C3%BC%29"
         );
-        assert_eq!(encode("../../b?c"), "..%2F..%2Fb%3Fc");
+        assert_eq!(encode("../../b?c").to_string(), "..%2F..%2Fb%3Fc");
     }
 
     #[test]

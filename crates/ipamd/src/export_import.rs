@@ -1,7 +1,7 @@
 //! `ipam store export` and `ipam store import`: the contents of a SQLite or PostgreSQL store to a file, and from a file.
 //!
 //! An export is one snapshot, read page by page. An import becomes visible in one step, after the whole file was read and checked
-//! against its last line; then the store is read back and compared with the file. Both hold at most one page in memory. Credentials
+//! against its last line; then the store is exported again without writing, and the digest compared with that of the file. Both hold at most one page in memory. Credentials
 //! are not part of a store and are not exported.
 
 mod export;
@@ -10,7 +10,6 @@ mod format;
 mod import;
 pub mod progress;
 mod snapshot_reader;
-mod tally;
 #[cfg(test)]
 mod tests;
 

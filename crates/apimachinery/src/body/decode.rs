@@ -14,10 +14,8 @@ use super::{
     protobuf,
 };
 use crate::{
-    field::truncate,
-    limits::{
-        ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, DUPLICATES_MAX, PATH_NAME_BYTES_MAX,
-    },
+    field::{PathStep, StepName},
+    limits::{ALIASED_NODES_MAX, DECODED_BYTES_MAX, DECODED_PATCH_BYTES_MAX, DEPTH_MAX, DUPLICATES_MAX},
     status_error::{StatusError, StatusReason},
 };
 
@@ -131,33 +129,9 @@ fn malformed(why: &str) -> StatusError {
     StatusError::bad_request(format!("the object provided is unrecognized: {why}"))
 }
 
-/// Path to a value, as a list on the stack.
-struct Step<'a> {
-    parent: Option<&'a Step<'a>>,
-    name: Name<'a>,
-}
-
-enum Name<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
-impl fmt::Display for Step<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent {
-            parent.fmt(f)?;
-        }
-        match self.name {
-            Name::Key(key) if self.parent.is_none() => f.write_str(&truncate(key, PATH_NAME_BYTES_MAX)),
-            Name::Key(key) => write!(f, ".{}", truncate(key, PATH_NAME_BYTES_MAX)),
-            Name::Index(index) => write!(f, "[{index}]"),
-        }
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Seed<'a> {
-    path: Option<&'a Step<'a>>,
+    path: Option<&'a PathStep<'a>>,
     depth: usize,
     reading: &'a Reading,
 }
@@ -228,7 +202,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let below = self.below()?;
         let mut items = Vec::new();
         loop {
-            let step = Step { parent: self.path, name: Name::Index(items.len()) };
+            let step = PathStep { parent: self.path, name: StepName::Index(items.len()) };
             match access.next_element_seed(Seed { path: Some(&step), ..below })? {
                 Some(item) => {
                     self.take(Budget::item)?;
@@ -246,7 +220,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let below = self.below()?;
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let step = Step { parent: self.path, name: Name::Key(&key) };
+            let step = PathStep { parent: self.path, name: StepName::Field(&key) };
             self.take(|budget| budget.key(&key, fields.len()))?;
             let value = access.next_value_seed(Seed { path: Some(&step), ..below })?;
             let mut duplicates = self.reading.duplicates.borrow_mut();

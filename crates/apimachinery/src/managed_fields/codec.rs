@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::{
     element::PathElement,
     set::{FieldSet, Node},
-    value::{EscapeHtml, separate, write_string},
 };
 use crate::limits::FIELD_PATH_ELEMENTS_MAX;
 
@@ -24,21 +23,12 @@ pub enum FieldsError {
     /// Deeper than [`FIELD_PATH_ELEMENTS_MAX`].
     #[error("paths of more than {FIELD_PATH_ELEMENTS_MAX} elements")]
     TooDeep,
-    /// Malformed JSON.
-    #[error("{0}")]
-    Json(String),
 }
 
 impl FieldSet {
     /// Decodes `fieldsV1`. `null` is the empty set.
     pub fn from_fields_v1(fields: &Value) -> Result<Self, FieldsError> {
         read(fields, 0).map(|(set, _)| set)
-    }
-
-    /// Decodes `fieldsV1` from text.
-    pub fn from_json(text: &str) -> Result<Self, FieldsError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| FieldsError::Json(error.to_string()))?;
-        Self::from_fields_v1(&value)
     }
 
     /// Encodes the set as `fieldsV1`.
@@ -52,37 +42,6 @@ impl FieldSet {
         });
         Value::Object(entries.collect())
     }
-
-    /// Encodes the set as text of `fieldsV1`, in the order of the elements. Equal sets give equal bytes, the same as
-    /// Kubernetes writes for built-in kinds. (For custom resources it sorts the keys as text, as
-    /// [`FieldSet::to_fields_v1`] does.)
-    pub fn to_json(&self) -> String {
-        let mut out = String::new();
-        self.write(&mut out, IsMember::No);
-        out
-    }
-
-    fn write(&self, out: &mut String, itself: IsMember) {
-        out.push('{');
-        if itself == IsMember::Yes {
-            out.push_str("\".\":{}");
-        }
-        for (index, node) in self.nodes().iter().enumerate() {
-            separate(index + usize::from(itself == IsMember::Yes), out);
-            write_string(&node.element.to_text(), EscapeHtml::No, out);
-            out.push(':');
-            let marked = node.member && !node.children.is_empty();
-            node.children.write(out, if marked { IsMember::Yes } else { IsMember::No });
-        }
-        out.push('}');
-    }
-}
-
-/// True if the object being written is itself a member, which is marked by `.`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IsMember {
-    Yes,
-    No,
 }
 
 /// Decodes the set below an element; true if the element is itself a member.

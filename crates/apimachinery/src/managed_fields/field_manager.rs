@@ -188,7 +188,7 @@ impl FieldManager {
             .map_err(|errors| ApplyError::Live(self.describe(live), errors))?;
         self.reconcile(&live_typed, &mut managers);
         if from_store.is_empty() {
-            let empty = self.schema.typed_validated(&nothing);
+            let empty = self.schema.typed_unchecked(&nothing);
             self.record_update(&empty, &live_typed, &mut managers, BEFORE_FIRST_APPLY, now);
         }
         let id = self.manager(manager, Operation::Apply);

@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
-use crate::{meta_schema::object_meta_schema, resource::Resource};
+use serde_json::Value;
 
 /// Merge behavior of the objects of one kind.
 #[derive(Clone, Debug)]
@@ -94,15 +92,6 @@ pub(super) struct MapShape<'a> {
 }
 
 impl Schema {
-    /// Compiles the schema of whole objects: that of the resource, with `apiVersion`, `kind` and `metadata`.
-    pub fn for_resource(resource: &Resource) -> Self {
-        let mut schema = resource.schema.clone();
-        schema["properties"]["apiVersion"] = json!({"type": "string"});
-        schema["properties"]["kind"] = json!({"type": "string"});
-        schema["properties"]["metadata"] = object_meta_schema();
-        Self::compile(&schema)
-    }
-
     /// Compiles an OpenAPI v3 schema without `$ref`. `metadata.managedFields`, if declared, is excluded from all
     /// operations.
     pub fn compile(schema: &Value) -> Self {

@@ -211,14 +211,6 @@ impl FieldSet {
         });
     }
 
-    /// Paths in this set that are neither in the other set nor below its paths.
-    #[must_use]
-    pub fn recursive_difference(&self, other: &Self) -> Self {
-        let mut rest = self.clone();
-        rest.remove_recursively(other);
-        rest
-    }
-
     /// Removes the paths of the other set and all paths below them.
     pub(super) fn remove_recursively(&mut self, other: &Self) {
         self.retain_besides(other, |node, removed| {
@@ -240,17 +232,6 @@ impl FieldSet {
             }
             node.member || !node.children.is_empty()
         });
-    }
-
-    /// Paths without other paths below them.
-    #[must_use]
-    pub fn leaves(&self) -> Self {
-        let leaf = |node: &Node| Node {
-            element: node.element.clone(),
-            member: node.children.is_empty(),
-            children: node.children.leaves(),
-        };
-        Self { nodes: self.nodes.iter().map(leaf).collect() }
     }
 }
 

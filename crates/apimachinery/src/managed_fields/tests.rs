@@ -18,7 +18,13 @@ use std::{fmt::Write, sync::Arc};
 use expect_test::Expect;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    codec::FieldsError,
+    entries::ManagedFields,
+    field_manager::ApplyError,
+    typed::{Comparison, Strictness},
+    *,
+};
 use crate::{limits::APPLIERS_MAX, time::Time};
 
 const VERSION: &str = "store.example.com/v1";
@@ -36,6 +42,11 @@ fn yaml(text: &str) -> Value {
 /// An object with this spec.
 fn thing(spec: Value) -> Value {
     json!({"apiVersion": VERSION, "kind": "Thing", "metadata": {"name": "o"}, "spec": spec})
+}
+
+/// A set from `fieldsV1`.
+fn field_set(text: &str) -> FieldSet {
+    FieldSet::from_fields_v1(&serde_json::from_str(text).unwrap()).unwrap()
 }
 
 /// A set of paths of field names.

@@ -44,7 +44,7 @@ impl Schema {
     }
 
     /// Wraps a value that was computed from checked values.
-    pub(super) fn typed_validated<'a>(&'a self, value: &'a Value) -> Typed<'a> {
+    pub(super) fn typed_unchecked<'a>(&'a self, value: &'a Value) -> Typed<'a> {
         Typed { schema: self, value }
     }
 
@@ -62,7 +62,7 @@ impl Typed<'_> {
     }
 
     /// The paths that an applier of this value owns: scalars, atomic maps and lists, list items, and map entries.
-    pub fn to_field_set(&self) -> FieldSet {
+    pub fn to_field_set(self) -> FieldSet {
         fields::of(&self.schema.top, self.value).children
     }
 
@@ -79,11 +79,6 @@ impl Typed<'_> {
     /// Returns the value without these paths.
     pub fn remove(&self, paths: &FieldSet) -> Value {
         remove::remove(&self.schema.top, self.value, paths)
-    }
-
-    /// Returns only these paths of the value.
-    pub fn extract(&self, paths: &FieldSet) -> Value {
-        remove::extract(&self.schema.top, self.value, paths)
     }
 
     /// Converts a set to the current schema: owners of anything in a value that has become atomic own it as a whole.

@@ -59,7 +59,7 @@ impl Updater<'_> {
         managers.0.insert(manager.clone(), VersionedSet { set, api_version: api_version.to_owned(), time });
         let new = if removes_fields { self.prune(merged, &last, managers) } else { merged };
         let Comparison { removed, modified, added } =
-            live.compare(&self.schema.typed_validated(&new)).without(self.reset);
+            live.compare(&self.schema.typed_unchecked(&new)).without(self.reset);
         let changed = modified.join(added);
         if on_conflict == OnConflict::Fail {
             let conflicting = find_conflicts(managers, manager, &changed);
@@ -75,10 +75,10 @@ impl Updater<'_> {
     /// because their parent is removed and that the applier never owned.
     fn prune(&self, merged: Value, last: &FieldSet, managers: &ManagedFields) -> Value {
         let named = |set: &FieldSet| self.schema.with_named_parents(set);
-        let paths = |value: &Value| named(&self.schema.typed_validated(value).to_field_set());
+        let paths = |value: &Value| named(&self.schema.typed_unchecked(value).to_field_set());
         let owned = last;
         let (last, merged_paths) = (named(owned), paths(&merged));
-        let merged = self.schema.typed_validated(&merged);
+        let merged = self.schema.typed_unchecked(&merged);
         let pruned = merged.remove(&last);
         // Restore paths that any manager owns, including those of the new configuration ...
         let kept = paths(&pruned).union(&named(&managers.all_owned()));

@@ -25,7 +25,6 @@ fn check(method: Method, path: &str, expected: &Expect) {
 
 fn describe(target: &ResourceTarget) -> String {
     let ResourceTarget { group, version, resource, .. } = target;
-    assert_eq!(target.watch, target.verb == Verb::Watch);
     let mut words = vec![target.verb.as_str().to_owned(), format!("{group}/{version}"), resource.clone()];
     for (name, value) in [("sub", &target.subresource), ("ns", &target.namespace), ("name", &target.name)] {
         words.extend(value.as_ref().map(|value| format!("{name}={value}")));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
     ops::RangeInclusive,
     sync::Arc,
 };
@@ -10,8 +9,8 @@ use std::{
 use serde_json::{Number, Value, json};
 
 use crate::{
-    field::{FieldError, Path, truncate},
-    limits::{PATH_NAME_BYTES_MAX, SCHEMA_ERRORS_MAX},
+    field::{FieldError, Path, PathStep, StepName},
+    limits::SCHEMA_ERRORS_MAX,
     managed_fields::{self, FieldManager},
     meta_schema::object_meta_schema,
     object::Object,
@@ -113,7 +112,7 @@ impl Schema {
     }
 
     /// The field manager of the main resource or a subresource.
-    pub fn field_manager(&self, subresource: Option<Subresource>) -> &FieldManager {
+    pub(crate) fn field_manager(&self, subresource: Option<Subresource>) -> &FieldManager {
         match subresource {
             None | Some(Subresource::Finalize) => &self.object,
             Some(Subresource::Status) => &self.status,
@@ -215,12 +214,12 @@ impl Node {
             (Self::Any, _) | (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => return true,
             (Self::Object { fields, required, preserve_unknown_fields }, Value::Object(found)) => {
                 for name in required.iter().filter(|name| found.get(*name).is_none_or(Value::is_null)) {
-                    let step = PathStep { parent: at, name: Name::Field(name) };
+                    let step = PathStep { parent: at, name: StepName::Field(name) };
                     result.add_error(|| FieldError::required(path(Some(&step)), ""));
                 }
                 found.retain(|name, value| {
                     let node = fields.get(name).or(preserve_unknown_fields.then_some(&Self::Any));
-                    check_field(node, value, &PathStep { parent: at, name: Name::Field(name) }, result)
+                    check_field(node, value, &PathStep { parent: at, name: StepName::Field(name) }, result)
                 });
                 return true;
             }
@@ -234,7 +233,7 @@ impl Node {
             }
             (Self::Map { of, .. }, Value::Object(found)) => {
                 found.retain(|key, value| {
-                    check_field(Some(of.as_ref()), value, &PathStep { parent: at, name: Name::Key(key) }, result)
+                    check_field(Some(of.as_ref()), value, &PathStep { parent: at, name: StepName::Key(key) }, result)
                 });
                 return true;
             }
@@ -337,7 +336,7 @@ fn check_items(
     let mut index = 0;
     let mut seen = HashMap::new();
     items.retain_mut(|item| {
-        let step = PathStep { parent: at, name: Name::Index(index) };
+        let step = PathStep { parent: at, name: StepName::Index(index) };
         index += 1;
         if !node.check(item, Some(&step), result) {
             return false;
@@ -377,32 +376,6 @@ fn type_name(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    }
-}
-
-/// Path to a value, as a list on the stack, so that text is built only for errors.
-struct PathStep<'a> {
-    parent: Option<&'a PathStep<'a>>,
-    name: Name<'a>,
-}
-
-enum Name<'a> {
-    Field(&'a str),
-    Key(&'a str),
-    Index(usize),
-}
-
-impl fmt::Display for PathStep<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent {
-            parent.fmt(f)?;
-        }
-        match self.name {
-            Name::Field(name) if self.parent.is_none() => f.write_str(&truncate(name, PATH_NAME_BYTES_MAX)),
-            Name::Field(name) => write!(f, ".{}", truncate(name, PATH_NAME_BYTES_MAX)),
-            Name::Key(key) => write!(f, "[{}]", truncate(key, PATH_NAME_BYTES_MAX)),
-            Name::Index(index) => write!(f, "[{index}]"),
-        }
     }
 }
 

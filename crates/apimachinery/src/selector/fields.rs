@@ -89,16 +89,7 @@ impl FieldSelector {
 
     /// The name required by `metadata.name=...`, if any.
     pub fn name(&self) -> Option<&str> {
-        self.required_value(NAME)
-    }
-
-    /// The namespace required by `metadata.namespace=...`, if any.
-    pub fn namespace(&self) -> Option<&str> {
-        self.required_value(NAMESPACE)
-    }
-
-    fn required_value(&self, field: &str) -> Option<&str> {
-        self.0.iter().find(|requirement| requirement.equal && requirement.field == field).map(|r| r.value.as_str())
+        self.0.iter().find(|requirement| requirement.equal && requirement.field == NAME).map(|r| r.value.as_str())
     }
 }
 

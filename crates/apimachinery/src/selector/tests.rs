@@ -119,7 +119,7 @@ fn field_selectors_match_fields() {
         assert_eq!(parsed.matches(&object()), expected, "{selector}");
     }
     let parsed = FieldSelector::parse("metadata.name=n").unwrap();
-    assert_eq!((parsed.name(), parsed.namespace()), (Some("n"), None));
+    assert_eq!(parsed.name(), Some("n"));
 }
 
 #[test]

@@ -81,13 +81,6 @@ fn filter_maps_changes_to_events() {
 }
 
 #[test]
-fn deleted_object_has_the_revision_of_the_deletion() {
-    let mut expected = book("red", "noir");
-    expected.metadata.resource_version = "9".to_owned();
-    assert_eq!(last_seen(&book("red", "noir"), 9), expected);
-}
-
-#[test]
 fn event_is_encoded_as_one_line() {
     assert_eq!(encode_event(EventType::Added, b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
     let types = [EventType::Modified, EventType::Deleted, EventType::Bookmark, EventType::Error];

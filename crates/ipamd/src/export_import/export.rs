@@ -1,9 +1,10 @@
 //! `ipam store export`.
 
 use anyhow::Context as _;
+use tokio::io::AsyncWrite;
 
 use super::{
-    file::Output,
+    file::{Lines, Output},
     format::{self, End},
     progress::{Progress, Unit},
     snapshot_reader::{Chunk, SnapshotReader},
@@ -21,7 +22,7 @@ pub async fn export(options: Export) -> anyhow::Result<()> {
     let mut out = Output::create(&options.file)?;
     let total = store.count(revision).await;
     let mut progress = Progress::start("exporting", Unit::Objects, total);
-    let end = write(pages, &mut out, &mut progress).await?;
+    let end = write(pages, &mut out.lines, &mut progress).await?;
     out.finish().await?;
     progress.done();
     tracing::info!(revision = revision.0, records = end.records, spans = end.spans, "exported");
@@ -29,7 +30,11 @@ pub async fn export(options: Export) -> anyhow::Result<()> {
 }
 
 /// Writes the header, all pages and the end of a file. Returns the end.
-pub async fn write(mut pages: SnapshotReader, out: &mut Output, progress: &mut Progress) -> anyhow::Result<End> {
+pub async fn write(
+    mut pages: SnapshotReader,
+    out: &mut Lines<impl AsyncWrite + Unpin>,
+    progress: &mut Progress,
+) -> anyhow::Result<End> {
     out.line(&format::header(pages.revision())).await?;
     let (mut records, mut spans) = (0, 0);
     while let Some(part) = pages.next().await.context("cannot read the store")? {

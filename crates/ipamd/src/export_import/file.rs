@@ -12,10 +12,9 @@ use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     fs::File,
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufWriter},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter},
 };
 
-use super::tally::hexadecimal;
 use crate::limits::EXPORT_LINE_BYTES_MAX;
 
 /// The path that means standard output or input.
@@ -23,12 +22,36 @@ const STANDARD: &str = "-";
 /// The size of the read and write buffers, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// A writer of lines that computes their SHA-256.
+pub struct Lines<W> {
+    out: W,
+    digest: Sha256,
+}
+
+impl<W: AsyncWrite + Unpin> Lines<W> {
+    /// Creates a writer without lines.
+    pub fn new(out: W) -> Self {
+        Self { out, digest: Sha256::new() }
+    }
+
+    /// Writes `line`, which ends with a line break.
+    pub async fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        self.digest.update(line);
+        self.out.write_all(line).await.context("cannot write the file")
+    }
+
+    /// Returns the SHA-256 of all lines so far, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        hexadecimal(self.digest.clone())
+    }
+}
+
 /// A file that is being written. It has a temporary name until [`Output::finish`]. Dropping it deletes the file.
 pub struct Output {
-    file: BufWriter<File>,
+    /// The lines.
+    pub lines: Lines<BufWriter<File>>,
     /// The temporary and the final path; `None` for standard output, and after `finish`.
     names: Option<(PathBuf, PathBuf)>,
-    digest: Sha256,
 }
 
 impl Output {
@@ -54,26 +77,15 @@ impl Output {
             let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
             (made.with_context(|| format!("cannot create {}", partial.display()))?, Some((partial, path.to_owned())))
         };
-        Ok(Self { file: BufWriter::with_capacity(BUFFER_BYTES, file.into()), names, digest: Sha256::new() })
-    }
-
-    /// Writes `line`, which ends with a line break.
-    pub async fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        self.digest.update(line);
-        self.file.write_all(line).await.context("cannot write the file")
-    }
-
-    /// Returns the SHA-256 of all lines so far, in hexadecimal.
-    pub fn sha256(&self) -> String {
-        hexadecimal(self.digest.clone())
+        Ok(Self { lines: Lines::new(BufWriter::with_capacity(BUFFER_BYTES, file.into())), names })
     }
 
     /// Syncs the file to disk and gives it its final name. Fails if that name exists.
     pub async fn finish(mut self) -> anyhow::Result<()> {
-        self.file.flush().await.context("cannot write the file")?;
+        self.lines.out.flush().await.context("cannot write the file")?;
         let Some((partial, path)) = self.names.take() else { return Ok(()) };
         let named = async {
-            self.file.get_ref().sync_all().await?;
+            self.lines.out.get_ref().sync_all().await?;
             // A link, because a rename would replace a file that another process created in the meantime.
             fs::hard_link(&partial, &path)?;
             fs::File::open(directory(&path))?.sync_all()
@@ -91,6 +103,11 @@ impl Drop for Output {
             let _ = fs::remove_file(partial);
         }
     }
+}
+
+/// Returns a digest in lower-case hexadecimal.
+fn hexadecimal(digest: Sha256) -> String {
+    format!("{:x}", digest.finalize())
 }
 
 fn partial(path: &Path) -> PathBuf {

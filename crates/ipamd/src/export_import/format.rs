@@ -4,9 +4,10 @@
 //! order of (space, first); and the end, with the number of objects and spans and the SHA-256 of all bytes before its line. A value
 //! that is a JSON object on one line is written byte for byte; any other value is in base64.
 //!
-//! Reading is strict: unknown fields and unknown lines are errors. Every change of the format gets a new version.
+//! Reading is strict: unknown fields and unknown lines are errors. Every change of the format gets a new version, and so does every
+//! change of the encoding: an import compares the digest of the filled store's export with that of the file.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -86,6 +87,12 @@ pub struct End {
     pub spans: u64,
     /// The SHA-256 of all bytes before this line, in hexadecimal.
     pub sha256: String,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects and {} spans with digest {}", self.records, self.spans, self.sha256)
+    }
 }
 
 /// A decoded line.

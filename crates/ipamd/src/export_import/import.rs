@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, bail, ensure};
 use store::{BulkLoad, Key, Record, Revision, Span, Store};
+use tokio::io::sink;
 
 use super::{
-    RECORDS_PER_PAGE, SPANS_PER_PAGE,
-    file::Input,
+    RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
+    file::{Input, Lines},
     format::{self, End, Line},
     progress::{Progress, Unit},
-    snapshot_reader::{Chunk, SnapshotReader},
-    tally::{Sum, Tally},
+    snapshot_reader::SnapshotReader,
 };
 use crate::{config::Import, database, limits::IMPORT_PAGE_BYTES_MAX};
 
@@ -23,21 +23,21 @@ pub async fn import(options: Import) -> anyhow::Result<()> {
     // Before the store is created, because the file may not be an export.
     let revision = read_header(&mut input).await?;
     let store = database::open_or_make(&options.place).await?;
-    let sum = fill(&*store, revision, &mut input).await?;
-    verify(&*store, revision, &sum).await?;
-    tracing::info!(revision = revision.0, records = sum.records, spans = sum.spans, "imported, read back and compared");
+    let end = fill(&*store, revision, &mut input).await?;
+    verify(&*store, revision, &end).await?;
+    tracing::info!(revision = revision.0, records = end.records, spans = end.spans, "imported, read back and compared");
     Ok(())
 }
 
 /// Checks that the store is empty, and fills it with the lines after the header of a file.
-pub async fn fill(store: &dyn Store, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
+pub async fn fill(store: &dyn Store, revision: Revision, input: &mut Input) -> anyhow::Result<End> {
     let head = store.head().await.context("cannot read the store")?.revision;
     ensure!(head == Revision(0), "the store is not empty (its revision is {head}): only an empty store can be filled");
     load(store.bulk_load().await.context("cannot fill the store")?, revision, input).await
 }
 
 /// Loads the lines after the header of a file.
-pub async fn load(load: Box<dyn BulkLoad>, revision: Revision, input: &mut Input) -> anyhow::Result<Sum> {
+pub async fn load(load: Box<dyn BulkLoad>, revision: Revision, input: &mut Input) -> anyhow::Result<End> {
     Importer::begin(load, revision).run(input).await.with_context(|| format!("line {}", input.number()))
 }
 
@@ -56,18 +56,18 @@ struct Importer {
     spans: Vec<Span>,
     last_key: Option<Key>,
     last_span: Option<(String, u128)>,
-    tally: Tally,
+    /// The numbers of objects and spans so far.
+    counted: (u64, u64),
 }
 
 impl Importer {
     fn begin(load: Box<dyn BulkLoad>, revision: Revision) -> Self {
         let (records, spans) = (Vec::new(), Vec::new());
-        let tally = Tally::default();
-        Self { load, revision, records, record_bytes: 0, spans, last_key: None, last_span: None, tally }
+        Self { load, revision, records, record_bytes: 0, spans, last_key: None, last_span: None, counted: (0, 0) }
     }
 
     /// Reads all lines, and completes the load if the counts and the digest match the last line.
-    async fn run(mut self, input: &mut Input) -> anyhow::Result<Sum> {
+    async fn run(mut self, input: &mut Input) -> anyhow::Result<End> {
         let mut progress = Progress::start("importing", Unit::Bytes, input.size());
         let end = loop {
             let Some(line) = input.line().await? else { bail!("the file ends without its last line: it was cut off") };
@@ -83,11 +83,11 @@ impl Importer {
         self.flush().await?;
         self.load.finish(self.revision).await.context("cannot fill the store")?;
         progress.done();
-        Ok(self.tally.sum())
+        Ok(end)
     }
 
     fn check(&self, end: &End, sha256: &str) -> anyhow::Result<()> {
-        let counted = (self.tally.records(), self.tally.spans());
+        let counted = self.counted;
         ensure!(
             counted == (end.records, end.spans),
             "the file is damaged: it has {} objects and {} spans, and its last line states {} and {}",
@@ -105,11 +105,11 @@ impl Importer {
     }
 
     async fn record(&mut self, record: Record) -> anyhow::Result<()> {
-        ensure!(self.tally.spans() == 0, "an object follows a span");
+        ensure!(self.counted.1 == 0, "an object follows a span");
         ensure!(self.last_key.as_ref().is_none_or(|last| *last < record.key), "{} is out of order", record.key);
         let is_possible = Revision(0) < record.revision && record.revision <= self.revision;
         ensure!(is_possible, "{} has revision {}, and the file ends at {}", record.key, record.revision, self.revision);
-        self.tally.record(&record);
+        self.counted.0 += 1;
         self.last_key = Some(record.key.clone());
         self.record_bytes += record.value.len();
         self.records.push(record);
@@ -122,7 +122,7 @@ impl Importer {
     async fn span(&mut self, span: Span) -> anyhow::Result<()> {
         let place = (span.space.clone(), span.first);
         ensure!(self.last_span.as_ref().is_none_or(|last| *last < place), "{span} is out of order");
-        self.tally.span(&span);
+        self.counted.1 += 1;
         self.last_span = Some(place);
         self.spans.push(span);
         if self.spans.len() == SPANS_PER_PAGE {
@@ -145,25 +145,18 @@ impl Importer {
     }
 }
 
-/// Reads the whole store, and compares its revision, counts and digest with the imported ones.
-pub async fn verify(store: &dyn Store, revision: Revision, expected: &Sum) -> anyhow::Result<()> {
-    let mut pages = SnapshotReader::of(store.snapshot().await.context("cannot read the store back")?);
+/// Exports the whole store without writing, and compares its revision, counts and digest with those of the imported file.
+pub async fn verify(store: &dyn Store, revision: Revision, expected: &End) -> anyhow::Result<()> {
+    let pages = SnapshotReader::of(store.snapshot().await.context("cannot read the store back")?);
     ensure!(
         pages.revision() == revision,
         "the store is at revision {} and not at {revision}: has something else written to it? Do not use it",
         pages.revision()
     );
     let mut progress = Progress::start("comparing", Unit::Objects, Some(expected.records));
-    let mut tally = Tally::default();
-    while let Some(part) = pages.next().await.context("cannot read the store back")? {
-        match part {
-            Chunk::Records(page) => page.iter().for_each(|record| tally.record(record)),
-            Chunk::Spans(page) => page.iter().for_each(|span| tally.span(span)),
-        }
-        progress.set_position(tally.records());
-    }
+    let found =
+        export::write(pages, &mut Lines::new(sink()), &mut progress).await.context("cannot compare the store")?;
     progress.done();
-    let found = tally.sum();
     ensure!(found == *expected, "the store holds {found}, and the file has {expected}: do not use it");
     Ok(())
 }

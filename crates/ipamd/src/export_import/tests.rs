@@ -12,10 +12,10 @@ use store::{BulkLoad, Error, Key, Record, Revision, Span, Store, contract, memor
 use super::{
     RECORDS_PER_PAGE, SPANS_PER_PAGE, export,
     file::{Input, Output},
+    format::End,
     import,
     progress::{Progress, Unit},
     snapshot_reader::{Chunk, SnapshotReader},
-    tally::Sum,
 };
 use crate::limits::{EXPORT_LINE_BYTES_MAX, IMPORT_PAGE_BYTES_MAX};
 
@@ -59,7 +59,7 @@ async fn write(store: &MemoryStore, file: &Path) -> (u64, u64) {
     let mut out = Output::create(file).unwrap();
     let pages = SnapshotReader::of(store.snapshot().await.unwrap());
     let mut progress = Progress::start("", Unit::Objects, None);
-    let end = export::write(pages, &mut out, &mut progress).await.unwrap();
+    let end = export::write(pages, &mut out.lines, &mut progress).await.unwrap();
     out.finish().await.unwrap();
     (end.records, end.spans)
 }
@@ -86,7 +86,7 @@ impl BulkLoad for Counted {
     }
 }
 
-async fn read(store: &MemoryStore, file: &Path) -> (Revision, Sum) {
+async fn read(store: &MemoryStore, file: &Path) -> (Revision, End) {
     let mut input = Input::open(file).unwrap();
     let revision = import::read_header(&mut input).await.unwrap();
     (revision, import::fill(store, revision, &mut input).await.unwrap())

@@ -5,6 +5,7 @@ use expect_test::expect;
 use super::*;
 use crate::{
     fixture,
+    resource::Subresource,
     status_error::{StatusError, StatusReason},
 };
 
@@ -429,8 +430,8 @@ fn kubectl_apply_updates_last_applied_annotation() {
 #[test]
 fn endpoints_of_a_resource_own_spec_or_status() {
     let resource = fixture::shelf();
-    let schema = Arc::new(Schema::for_resource(&resource));
-    let (object, status) = (FieldManager::for_object(&resource, &schema), FieldManager::for_status(&resource, &schema));
+    let schema = crate::schema::Schema::for_resource(&resource);
+    let (object, status) = (schema.field_manager(None), schema.field_manager(Some(Subresource::Status)));
     let now = "2030-01-01T00:00:00Z".parse().unwrap();
     let shelf = json!({
         "apiVersion": resource.api_version(), "kind": "Shelf",

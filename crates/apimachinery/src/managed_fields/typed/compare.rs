@@ -26,11 +26,6 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// True if there is no difference.
-    pub fn is_same(&self) -> bool {
-        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
-    }
-
     /// Removes these paths and all below them.
     #[must_use]
     pub fn without(mut self, paths: &FieldSet) -> Self {

@@ -1,4 +1,4 @@
-//! Removal and extraction of paths.
+//! Removal of paths.
 
 use serde_json::{Map, Value};
 
@@ -44,34 +44,4 @@ pub(super) fn remove(of: &Type, value: &Value, paths: &FieldSet) -> Value {
         }
         _ => Value::Null,
     }
-}
-
-/// Returns only these paths of the value. A member without children includes everything below it.
-pub(super) fn extract(of: &Type, value: &Value, paths: &FieldSet) -> Value {
-    match (of.shape(value), value) {
-        (Shape::Map(map), Value::Object(fields)) if !map.atomic && !fields.is_empty() => {
-            let kept = fields.iter().filter_map(|(name, value)| {
-                let element = PathElement::field(name);
-                let kept = extract_element(map.field(name).unwrap_or(&Type::Any), value, paths, &element)?;
-                Some((name.clone(), kept))
-            });
-            let kept: Map<String, Value> = kept.collect();
-            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
-        }
-        (Shape::List(list), Value::Array(items)) if *list.merge != ListMerge::Atomic && !items.is_empty() => {
-            let kept =
-                items.iter().filter_map(|item| extract_element(list.of, item, paths, &item_element(list, item).ok()?));
-            let kept: Vec<Value> = kept.collect();
-            if kept.is_empty() { Value::Null } else { Value::Array(kept) }
-        }
-        _ => value.clone(),
-    }
-}
-
-fn extract_element(of: &Type, value: &Value, paths: &FieldSet, element: &PathElement) -> Option<Value> {
-    let children = paths.children(element);
-    if !children.is_empty() {
-        return Some(extract(of, value, children));
-    }
-    paths.has(element).then(|| value.clone())
 }

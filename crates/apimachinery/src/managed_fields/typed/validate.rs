@@ -3,23 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    super::{
-        element::PathElement,
-        schema::{ListMerge, ListShape, MapShape, Scalar, Shape, Type},
-    },
+    super::schema::{ListMerge, ListShape, MapShape, Scalar, Shape, Type},
     Strictness, ValidationError, ValidationErrors, item_element,
 };
 use crate::{
-    field::{excerpt, truncate},
-    limits::{FIELD_PATH_ELEMENTS_MAX, PATH_BYTES_MAX, PATH_NAME_BYTES_MAX, VALIDATION_ERRORS_MAX},
+    field::{PathStep, StepName, excerpt, truncate},
+    limits::{FIELD_PATH_ELEMENTS_MAX, PATH_BYTES_MAX, VALIDATION_ERRORS_MAX},
 };
 
 pub(super) fn check(of: &Type, value: &Value, strictness: Strictness) -> Result<(), ValidationErrors> {
     let mut walk = Validator { strictness, errors: Vec::new() };
-    walk.check(of, value, &At { parent: None, step: Step::Top, depth: 0 });
+    walk.check(of, value, &PathStep { parent: None, name: StepName::Root }, 0);
     if walk.errors.is_empty() { Ok(()) } else { Err(ValidationErrors(walk.errors)) }
 }
 
@@ -28,47 +25,18 @@ struct Validator {
     errors: Vec<ValidationError>,
 }
 
-/// Path to a value, as a list on the stack, so that text is built only for errors.
-struct At<'a> {
-    parent: Option<&'a At<'a>>,
-    step: Step<'a>,
-    depth: usize,
-}
-
-enum Step<'a> {
-    Top,
-    Field(&'a str),
-    Item(&'a PathElement),
-    Index(usize),
-}
-
-impl<'a> At<'a> {
-    fn then(&'a self, step: Step<'a>) -> Self {
-        Self { parent: Some(self), step, depth: self.depth + 1 }
-    }
-
-    fn path(&self) -> String {
-        let mut path = self.parent.map(At::path).unwrap_or_default();
-        path += &match self.step {
-            Step::Top => String::new(),
-            Step::Field(name) => format!(".{}", truncate(name, PATH_NAME_BYTES_MAX)),
-            Step::Item(element) => truncate(&element.to_string(), PATH_NAME_BYTES_MAX).into_owned(),
-            Step::Index(index) => format!("[{index}]"),
-        };
-        path
-    }
-}
-
 impl Validator {
-    fn add_error(&mut self, at: &At<'_>, message: String) {
+    fn add_error(&mut self, at: &PathStep<'_>, message: String) {
         if self.errors.len() < VALIDATION_ERRORS_MAX {
-            self.errors
-                .push(ValidationError { path: at.path(), message: truncate(&message, PATH_BYTES_MAX).into_owned() });
+            self.errors.push(ValidationError {
+                path: at.to_string(),
+                message: truncate(&message, PATH_BYTES_MAX).into_owned(),
+            });
         }
     }
 
-    fn check(&mut self, of: &Type, value: &Value, at: &At<'_>) {
-        if at.depth > FIELD_PATH_ELEMENTS_MAX {
+    fn check(&mut self, of: &Type, value: &Value, at: &PathStep<'_>, depth: usize) {
+        if depth > FIELD_PATH_ELEMENTS_MAX {
             return self.add_error(at, format!("nests deeper than {FIELD_PATH_ELEMENTS_MAX} levels"));
         }
         match (of.shape(value), value) {
@@ -78,18 +46,18 @@ impl Validator {
                     self.add_error(at, format!("expected {expected}, got {}", excerpt(value)));
                 }
             }
-            (Shape::List(list), Value::Array(items)) => self.check_items(list, items, at),
-            (Shape::Map(map), Value::Object(fields)) => self.check_fields(map, fields, at),
+            (Shape::List(list), Value::Array(items)) => self.check_items(list, items, at, depth + 1),
+            (Shape::Map(map), Value::Object(fields)) => self.check_fields(map, fields, at, depth + 1),
             (Shape::List(_), _) => self.add_error(at, format!("expected list, got {}", excerpt(value))),
             (Shape::Map(_), _) => self.add_error(at, format!("expected map, got {}", excerpt(value))),
         }
     }
 
-    fn check_items(&mut self, list: ListShape<'_>, items: &[Value], at: &At<'_>) {
+    fn check_items(&mut self, list: ListShape<'_>, items: &[Value], at: &PathStep<'_>, depth: usize) {
         let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
             if *list.merge == ListMerge::Atomic {
-                self.check(list.of, item, &at.then(Step::Index(index)));
+                self.check(list.of, item, &PathStep { parent: Some(at), name: StepName::Index(index) }, depth);
                 continue;
             }
             let element = match item_element(list, item) {
@@ -99,16 +67,16 @@ impl Validator {
             if self.strictness == Strictness::Strict && seen.contains(&element) {
                 self.add_error(at, format!("duplicate entries for key {element}"));
             }
-            self.check(list.of, item, &at.then(Step::Item(&element)));
+            self.check(list.of, item, &PathStep { parent: Some(at), name: StepName::Item(&element) }, depth);
             seen.insert(element);
         }
     }
 
-    fn check_fields(&mut self, map: MapShape<'_>, fields: &serde_json::Map<String, Value>, at: &At<'_>) {
+    fn check_fields(&mut self, map: MapShape<'_>, fields: &Map<String, Value>, at: &PathStep<'_>, depth: usize) {
         for (name, value) in fields {
-            let at = at.then(Step::Field(name));
+            let at = PathStep { parent: Some(at), name: StepName::Field(name) };
             match map.field(name) {
-                Some(of) => self.check(of, value, &at),
+                Some(of) => self.check(of, value, &at, depth),
                 None if self.strictness == Strictness::Strict => {
                     self.add_error(&at, "field not declared in schema".to_owned());
                 }
