@@ -183,7 +183,7 @@ gitops_suite() {
     # The oldest and the newest kubectl.
     kubectls=$(find_kubectls | xargs -n 1 | sed -n '1p;$p' | uniq | xargs)
     if [ -z "$kubectls" ] || ! { command -v jq >/dev/null || install jq; }; then
-        echo "gitops: SKIPPED: it needs kubectl 1.27 or later and jq"
+        echo "gitops: SKIPPED: it needs kubectl 1.29 or later and jq"
         return
     fi
     empty_server

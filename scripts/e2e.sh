@@ -14,7 +14,7 @@ KUBECTLS=${KUBECTLS:-$(find_kubectls)}
 KUBECTL=${KUBECTL:-${KUBECTLS##* }}
 export KUBECTL KUBECTLS
 if [ -z "$KUBECTL" ]; then
-    echo "e2e: SKIPPED: no kubectl of version 1.27 or later in PATH; the tests with kubectl did not run"
+    echo "e2e: SKIPPED: no kubectl of version 1.29 or later in PATH; the tests with kubectl did not run"
     exit 0
 fi
 

@@ -84,11 +84,11 @@ server_end() {
     wait "$pid"
 }
 
-# Succeeds if kubectl $1 is a tested version, 1.27 or later.
+# Succeeds if kubectl $1 is a tested version, 1.29 or later.
 kubectl_is_recent() {
     local minor
     minor=$("$1" version --client -o json 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
-    [ "${minor:-0}" -ge 27 ]
+    [ "${minor:-0}" -ge 29 ]
 }
 
 # Prints the kubectl in PATH and the versions that some distributions install next to it, if they are recent enough.

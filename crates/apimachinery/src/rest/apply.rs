@@ -45,14 +45,14 @@ impl<W> WriteContext<'_, W> {
         // Unknown fields of the configuration were checked by the apply; unknown fields of the object are not the
         // caller's error.
         let validation = FieldValidation::Ignore;
-        let decoder = ObjectDecoder { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
-        let mut patched = decoder.decode_patched(object, &[])?;
+        let reader = ObjectDecoder { resource: self.resource, schema: self.schema, name: &self.key.name, validation };
+        let mut decoded = reader.decode_patched(object, &[])?;
         match current {
             None => {
                 // As in Kubernetes, a resourceVersion is ignored if the object does not exist.
-                patched.object.metadata.resource_version.clear();
-                self.check_name_and_namespace(&mut patched.object.metadata)?;
-                self.create(patched, Some(managed_fields))
+                decoded.object.metadata.resource_version.clear();
+                self.check_name_and_namespace(&mut decoded.object.metadata)?;
+                self.create(decoded, Some(managed_fields))
             }
             Some(current) => {
                 let wanted = DesiredState { decoded, replaced: false, owners: Some(managed_fields) };

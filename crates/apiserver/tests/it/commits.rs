@@ -414,7 +414,7 @@ async fn unresolvable_commit_outcome_ends_the_committer() {
     fixture.store.plan([InjectedFault::AnswerLost, InjectedFault::Begin(Error::Unavailable("gone".into()))]);
     for outcome in fixture.at_once(vec![create_book("x"), create_book("y")]).await {
         assert_eq!((reason(&outcome), may_repeat(&outcome)), (StatusReason::InternalError, false));
-        assert!(outcome.unwrap_err().message.contains("not known"));
+        assert!(outcome.unwrap_err().message.contains("outcome is unknown"));
     }
     assert!(fixture.ended().await.unwrap().is_err());
     let after = fixture.queue.submit(create_book("y")).await;

@@ -164,6 +164,40 @@ fn exactly_one_of_pool_ref_and_selector_is_required() {
 }
 
 #[test]
+fn unsupported_values_and_wrong_types_are_reported_with_path() {
+    check(
+        json!({"ipFamily": "ipv4", "reclaimPolicy": "Recycle", "poolRef": {}, "prefixLength": i32::MIN}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: [spec.ipFamily: Unsupported value: "ipv4": supported values: "IPv4", "IPv6", spec.reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain", spec.prefixLength: Invalid value: -2147483648: must be greater than 0, spec.poolRef.name: Required value]
+            - FieldValueNotSupported spec.ipFamily: Unsupported value: "ipv4": supported values: "IPv4", "IPv6"
+            - FieldValueNotSupported spec.reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"
+            - FieldValueInvalid spec.prefixLength: Invalid value: -2147483648: must be greater than 0
+            - FieldValueRequired spec.poolRef.name: Required value
+        "#]],
+    );
+    check(
+        json!({"ipFamily": 4, "reclaimPolicy": {}, "poolRef": "four", "poolSelector": [], "prefixLength": "24", "address": true}),
+        expect![[r#"
+            422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: [spec.address: Invalid value: "boolean": spec.address in body must be of type string: "boolean", spec.ipFamily: Invalid value: "integer": spec.ipFamily in body must be of type string: "integer", spec.poolRef: Invalid value: "string": spec.poolRef in body must be of type object: "string", spec.poolSelector: Invalid value: "array": spec.poolSelector in body must be of type object: "array", spec.prefixLength: Invalid value: "string": spec.prefixLength in body must be of type integer: "string", spec.reclaimPolicy: Invalid value: "object": spec.reclaimPolicy in body must be of type string: "object", spec: Required value: one of poolRef and poolSelector must be given]
+            - FieldValueTypeInvalid spec.address: Invalid value: "boolean": spec.address in body must be of type string: "boolean"
+            - FieldValueTypeInvalid spec.ipFamily: Invalid value: "integer": spec.ipFamily in body must be of type string: "integer"
+            - FieldValueTypeInvalid spec.poolRef: Invalid value: "string": spec.poolRef in body must be of type object: "string"
+            - FieldValueTypeInvalid spec.poolSelector: Invalid value: "array": spec.poolSelector in body must be of type object: "array"
+            - FieldValueTypeInvalid spec.prefixLength: Invalid value: "string": spec.prefixLength in body must be of type integer: "string"
+            - FieldValueTypeInvalid spec.reclaimPolicy: Invalid value: "object": spec.reclaimPolicy in body must be of type string: "object"
+            - FieldValueRequired spec: Required value: one of poolRef and poolSelector must be given
+        "#]],
+    );
+    check(
+        from("four", json!({"prefixLength": 24.5})),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: "number": spec.prefixLength in body must be of type integer: "number"
+        - FieldValueTypeInvalid spec.prefixLength: Invalid value: "number": spec.prefixLength in body must be of type integer: "number"
+    "#]],
+    );
+}
+
+#[test]
 fn unknown_pool_is_400() {
     check(
         from("x", json!({"prefixLength": 24})),
@@ -453,6 +487,85 @@ fn claim_for_an_exact_address_or_block() {
         Bound 10.2.0.1/32
     "#]],
     );
+}
+
+#[test]
+fn host_bits_of_an_address_with_length_are_rejected() {
+    check(
+        from("four", json!({"address": "10.0.3.7", "prefixLength": 24})),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.address: Invalid value: "10.0.3.7": has bits set beyond spec.prefixLength, which is 24; write 10.0.3.0/24 for the block, or leave out spec.prefixLength for the address 10.0.3.7
+        - FieldValueInvalid spec.address: Invalid value: "10.0.3.7": has bits set beyond spec.prefixLength, which is 24; write 10.0.3.0/24 for the block, or leave out spec.prefixLength for the address 10.0.3.7
+    "#]],
+    );
+    check(
+        from("four", json!({"address": "10.0.3.0", "prefixLength": 64})),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
+        - FieldValueInvalid spec.prefixLength: Invalid value: 64: must be at most 32 for IPv4
+    "#]],
+    );
+}
+
+#[test]
+fn malformed_addresses_are_rejected_on_spec_address() {
+    for address in ["nowhere", "10.0.0", "10.0.0.0/33", "10.0.0.0/-1", "::ffff:10.0.0.1", "fe80::1%eth0", " 10.0.0.1"] {
+        let refused =
+            Server::with_pool("four", "10.0.0.0/16").create(claim("c"), from("four", json!({"address": address})));
+        let causes = refused.unwrap_err().details.causes;
+        let causes: Vec<_> = causes.iter().map(|cause| (cause.reason.as_str(), cause.field.as_str())).collect();
+        assert_eq!(causes, [("FieldValueInvalid", "spec.address")], "{address:?}");
+    }
+}
+
+#[test]
+fn every_address_of_a_pool_is_allocated_once() {
+    for (cidr, blocks) in [
+        ("192.0.2.4/30", ["192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32"].as_slice()),
+        ("2001:db8::/127", &["2001:db8::/128", "2001:db8::1/128"]),
+        ("2001:db8::7/128", &["2001:db8::7/128"]),
+    ] {
+        let mut server = Server::with_pool("hosts", cidr);
+        let spec = from("hosts", json!({"prefixLength": if cidr.contains(':') { 128 } else { 32 }}));
+        for (index, block) in blocks.iter().enumerate() {
+            let (object, _) = server.create(claim(&format!("h{index}")), spec.clone()).unwrap();
+            assert_eq!(object.text("/status/allocatedCIDR"), *block);
+        }
+        assert_eq!(server.create(claim("late"), spec).unwrap_err().reason.code(), 507, "{cidr}");
+    }
+}
+
+#[test]
+fn impossible_bounds_and_equal_bounds_are_explained() {
+    let mut server = Server::new();
+    for (name, cidr, allocation) in [
+        ("shut", "10.2.0.0/26", json!({"minPrefixLength": 20, "maxPrefixLength": 24})),
+        ("equal", "10.3.0.0/16", json!({"minPrefixLength": 28, "maxPrefixLength": 28})),
+        ("odd", "10.4.0.0/24", json!({"defaultPrefixLength": 20})),
+    ] {
+        server.create(pool(name), json!({"cidr": cidr, "allocation": allocation})).unwrap();
+    }
+    let mut refused = |pool: &str, rest: Value| show(&server.create(claim("a"), from(pool, rest)));
+    expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.prefixLength: Invalid value: 28: nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+        - FieldValueInvalid spec.prefixLength: Invalid value: 28: nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+    "#]].assert_eq(&refused("shut", json!({"prefixLength": 28})));
+    expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.address: Invalid value: "10.2.0.1/32": nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+        - FieldValueInvalid spec.address: Invalid value: "10.2.0.1/32": nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+    "#]].assert_eq(&refused("shut", json!({"address": "10.2.0.1"})));
+    expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.prefixLength: Required value: nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+        - FieldValueRequired spec.prefixLength: Required value: nothing can be claimed from IPPool "shut" (10.2.0.0/26): its allocation.maxPrefixLength is 24; raise that to 26 or more, or name another pool
+    "#]].assert_eq(&refused("shut", json!({})));
+    expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.prefixLength: Invalid value: 29: prefixLength /29 is outside the bounds of IPPool "equal" (10.3.0.0/16): only /28
+        - FieldValueInvalid spec.prefixLength: Invalid value: 29: prefixLength /29 is outside the bounds of IPPool "equal" (10.3.0.0/16): only /28
+    "#]].assert_eq(&refused("equal", json!({"prefixLength": 29})));
+    expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "a" is invalid: spec.prefixLength: Invalid value: 20: prefixLength /20, the default of IPPool "odd" (10.4.0.0/24), is outside its bounds: /24 to /32; give one of these
+        - FieldValueInvalid spec.prefixLength: Invalid value: 20: prefixLength /20, the default of IPPool "odd" (10.4.0.0/24), is outside its bounds: /24 to /32; give one of these
+    "#]].assert_eq(&refused("odd", json!({})));
 }
 
 #[test]

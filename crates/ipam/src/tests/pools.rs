@@ -272,6 +272,13 @@ fn contradicting_allocation_bounds_are_rejected() {
         "#]],
     );
     check(
+        policy(json!({"defaultPrefixLength": 33})),
+        expect![[r#"
+        422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: spec.allocation.defaultPrefixLength: Invalid value: 33: must be at most 32 for IPv4
+        - FieldValueInvalid spec.allocation.defaultPrefixLength: Invalid value: 33: must be at most 32 for IPv4
+    "#]],
+    );
+    check(
         policy(json!({"minPrefixLength": 0, "maxPrefixLength": 33, "defaultPrefixLength": -1})),
         expect![[r#"
         422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: [spec.allocation.minPrefixLength: Invalid value: 0: must be greater than 0, spec.allocation.maxPrefixLength: Invalid value: 33: must be at most 32 for IPv4, spec.allocation.defaultPrefixLength: Invalid value: -1: must be greater than 0]
@@ -311,6 +318,45 @@ fn all_field_errors_are_reported_together() {
         - FieldValueInvalid spec.ipFamily: Invalid value: "IPv6": does not agree with spec.cidr, which is IPv4
     "#]],
     );
+}
+
+#[test]
+fn unsupported_values_are_reported_with_other_errors() {
+    check(
+        json!({"cidr": "10.0.0.0/99", "prefixLength": 12, "ipFamily": "v4", "visibility": "secret", "allocation": {"strategy": "Random"}}),
+        expect![[r#"
+            422 Invalid: IPPool.ipam.miloapis.com "new" is invalid: [spec.allocation.strategy: Unsupported value: "Random": supported values: "FirstFit", "BestFit", "LeastUtilized", spec.ipFamily: Unsupported value: "v4": supported values: "IPv4", "IPv6", spec.visibility: Unsupported value: "secret": supported values: "platform", "consumer", "shared", spec.cidr: Invalid value: "10.0.0.0/99": invalid CIDR: the prefix length is too long for IPv4; write 0 to 32, spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr]
+            - FieldValueNotSupported spec.allocation.strategy: Unsupported value: "Random": supported values: "FirstFit", "BestFit", "LeastUtilized"
+            - FieldValueNotSupported spec.ipFamily: Unsupported value: "v4": supported values: "IPv4", "IPv6"
+            - FieldValueNotSupported spec.visibility: Unsupported value: "secret": supported values: "platform", "consumer", "shared"
+            - FieldValueInvalid spec.cidr: Invalid value: "10.0.0.0/99": invalid CIDR: the prefix length is too long for IPv4; write 0 to 32
+            - FieldValueForbidden spec.prefixLength: Forbidden: is only for child pools: the length of a root pool is part of spec.cidr
+        "#]],
+    );
+}
+
+#[test]
+fn impossible_bounds_of_the_parent_are_explained() {
+    let mut server = Server::with_pool("address", "10.0.0.1/32");
+    let bounds = json!({"minPrefixLength": 24, "maxPrefixLength": 24});
+    server.create(pool("whole"), json!({"cidr": "10.1.0.0/24", "allocation": bounds})).unwrap();
+    let mut refused = |parent: &str, rest: Value| {
+        let mut spec = rest;
+        spec["parentPoolRef"] = json!({"name": parent});
+        show(&server.create(pool("a"), spec))
+    };
+    expect![[r#"
+        422 Invalid: IPPool.ipam.miloapis.com "a" is invalid: spec.prefixLength: Invalid value: 32: nothing can be carved from IPPool "address" (10.0.0.1/32): it is a single address; name a larger parent, or claim the address itself
+        - FieldValueInvalid spec.prefixLength: Invalid value: 32: nothing can be carved from IPPool "address" (10.0.0.1/32): it is a single address; name a larger parent, or claim the address itself
+    "#]].assert_eq(&refused("address", json!({"prefixLength": 32})));
+    expect![[r#"
+        422 Invalid: IPPool.ipam.miloapis.com "a" is invalid: spec.cidr: Invalid value: "10.0.0.1/32": nothing can be carved from IPPool "address" (10.0.0.1/32): it is a single address; name a larger parent, or claim the address itself
+        - FieldValueInvalid spec.cidr: Invalid value: "10.0.0.1/32": nothing can be carved from IPPool "address" (10.0.0.1/32): it is a single address; name a larger parent, or claim the address itself
+    "#]].assert_eq(&refused("address", json!({"cidr": "10.0.0.1/32"})));
+    expect![[r#"
+        422 Invalid: IPPool.ipam.miloapis.com "a" is invalid: spec.prefixLength: Invalid value: 25: nothing can be carved from IPPool "whole" (10.1.0.0/24): its allocation.maxPrefixLength is 24; raise that to 25 or more, or name another parent
+        - FieldValueInvalid spec.prefixLength: Invalid value: 25: nothing can be carved from IPPool "whole" (10.1.0.0/24): its allocation.maxPrefixLength is 24; raise that to 25 or more, or name another parent
+    "#]].assert_eq(&refused("whole", json!({"prefixLength": 25})));
 }
 
 #[test]
@@ -433,6 +479,25 @@ fn capacity_is_exact_up_to_all_of_ipv6() {
     server.create(claim("other-half"), json!({"poolRef": {"name": "all"}, "prefixLength": 1})).unwrap();
     server.settle();
     expect![[r#"{"allocated":9007199254740991,"available":0,"exact":{"allocated":"340282366920938463463374607431768211456","available":"0","total":"340282366920938463463374607431768211456"},"total":9007199254740991} 100 null"#]].assert_eq(&status(&server));
+}
+
+#[test]
+fn utilization_is_100_only_without_free_address() {
+    let mut server = Server::with_pool("all", "::/0");
+    server.settles = false;
+    for length in (1..=128).chain([128]) {
+        if length == 128 {
+            server.settle();
+            let status = server.get(&pool("all")).field("status");
+            let shown = (&status["utilizationPercent"], &status["phase"]);
+            assert_eq!(shown, (&json!(99), &json!("Ready")), "the server has room");
+        }
+        let name = format!("c{}", server.log.len());
+        server.create(claim(&name), json!({"poolRef": {"name": "all"}, "prefixLength": length})).unwrap();
+    }
+    server.settle();
+    let status = server.get(&pool("all")).field("status");
+    assert_eq!((&status["utilizationPercent"], &status["phase"]), (&json!(100), &json!("Exhausted")));
 }
 
 /// The text of such a block looks like an IPv4-mapped address. A claim may use exactly that text, because a status
@@ -566,7 +631,10 @@ fn terminating_pool_rejects_claims_and_child_pools() {
         400 BadRequest: no IPPool matches spec.poolSelector but "p", which is being deleted and hands out nothing new
         - NoPoolMatch spec.poolSelector: no IPPool matches spec.poolSelector but "p", which is being deleted and hands out nothing new
     "#]]
-    .assert_eq(&show(&server.create(claim("c"), spec)));
+    .assert_eq(&show(&server.create(claim("c"), spec.clone())));
+    server.create(pool("open"), json!({"cidr": "10.1.0.0/24"})).unwrap();
+    let (selected, _) = server.create(claim("c"), spec).unwrap();
+    assert_eq!(selected.text("/status/poolRef/name"), "open");
     let overlapping = server.create(pool("q"), json!({"cidr": "10.0.0.0/24"}));
     assert_eq!(overlapping.unwrap_err().reason.code(), 422, "a terminating pool keeps its block");
     server.update(&pool("p"), |pool| pool.metadata.finalizers.clear()).unwrap();

@@ -225,3 +225,141 @@ fn error_of_the_best_matching_pool_is_returned() {
         "#]],
     );
 }
+
+/// Creates a server with three pools: `a` and `b` have tier `edge`, `c` has tier `core`; `a` and `b` have a site.
+fn labeled() -> Server {
+    let mut server = Server::new();
+    for (name, cidr, labels) in [
+        ("a", "10.1.0.0/16", [("tier", "edge"), ("site", "ams")].as_slice()),
+        ("b", "10.2.0.0/16", &[("tier", "edge"), ("site", "fra")]),
+        ("c", "10.3.0.0/16", &[("tier", "core")]),
+    ] {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        server.create_with(pool(name), json!({"cidr": cidr}), |meta| meta.labels.extend(labels)).unwrap();
+    }
+    server
+}
+
+#[test]
+fn selector_requires_every_label_and_expression() {
+    let mut server = labeled();
+    let one = |key: &str, operator: &str, values: &[&str]| json!({"key": key, "operator": operator, "values": values});
+    for (selector, expected) in [
+        (json!({"matchLabels": {"tier": "edge", "site": "fra"}}), "b"),
+        (json!({"matchExpressions": [one("site", "In", &["fra", "lon"])]}), "b"),
+        (json!({"matchExpressions": [one("site", "NotIn", &["ams"]), one("site", "Exists", &[])]}), "b"),
+        (json!({"matchExpressions": [one("site", "DoesNotExist", &[])]}), "c"),
+        (json!({"matchExpressions": [one("site", "NotIn", &["ams", "fra"])]}), "c"),
+        (json!({"matchLabels": {"tier": "edge"}, "matchExpressions": [one("site", "Exists", &[])]}), "a"),
+    ] {
+        let name = format!("c{}", server.log.len());
+        let spec = json!({"poolSelector": selector, "prefixLength": 28});
+        let (object, _) = server.create(claim(&name), spec).unwrap();
+        assert_eq!(object.text("/status/poolRef/name"), expected, "{selector}");
+    }
+}
+
+#[test]
+fn selector_uses_the_current_labels_of_pools() {
+    let mut server = labeled();
+    let spec = json!({"poolSelector": {"matchLabels": {"tier": "edge"}}, "prefixLength": 28});
+    let mut selected = |name: &str| {
+        let (object, _) = server.create(claim(name), spec.clone()).unwrap();
+        server.update(&pool("a"), |pool| drop(pool.metadata.labels.remove("tier"))).unwrap();
+        object.text("/status/poolRef/name").to_owned()
+    };
+    assert_eq!((selected("x"), selected("y")), ("a".to_owned(), "b".to_owned()));
+    server.delete(&claim("x")).expect("its block returns to a pool that it no longer selects");
+}
+
+#[test]
+fn invalid_selectors_are_rejected_with_path() {
+    let refused = |selector: Value| {
+        let spec = json!({"poolSelector": selector, "prefixLength": 24});
+        let refusal = labeled().create(claim("a"), spec).unwrap_err();
+        assert_eq!(refusal.reason.code(), 422);
+        refusal.details.causes.iter().map(|cause| format!("{} {}", cause.reason, cause.field)).collect::<Vec<_>>()
+    };
+    for (expression, field) in [
+        (json!({"key": "tier", "operator": "Near", "values": ["a"]}), "operator"),
+        (json!({"key": "tier", "operator": "In"}), "values"),
+        (json!({"key": "tier", "operator": "Exists", "values": ["a"]}), "values"),
+        (json!({"key": "not a key", "operator": "Exists"}), "key"),
+    ] {
+        let causes = refused(json!({"matchExpressions": [expression]}));
+        let path = format!(" spec.poolSelector.matchExpressions[0].{field}");
+        assert!(matches!(&causes[..], [cause] if cause.ends_with(&path)), "{expression}: {causes:?}");
+    }
+    for selector in [
+        json!({}),
+        json!({"matchLabels": {}}),
+        json!({"matchLabels": {}, "matchExpressions": []}),
+        json!({"projectRef": {"name": "p"}}),
+    ] {
+        assert_eq!(refused(selector), ["FieldValueRequired spec.poolSelector"], "it would match all pools");
+    }
+}
+
+#[test]
+fn ip_family_is_required_if_pools_of_both_families_match() {
+    let pools = [("a", "2001:d00::/24", "FirstFit", 0), ("b", "10.1.0.0/16", "FirstFit", 0)];
+    check(
+        &pools,
+        json!({"prefixLength": 28}),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.ipFamily: Required value: spec.poolSelector matches IPPool "b", which has IPv4 addresses, and IPPool "a", which has IPv6 addresses: say which
+        - FieldValueRequired spec.ipFamily: Required value: spec.poolSelector matches IPPool "b", which has IPv4 addresses, and IPPool "a", which has IPv6 addresses: say which
+        from: nowhere
+    "#]],
+    );
+    check(
+        &pools,
+        json!({}),
+        expect![[r#"
+        422 Invalid: IPClaim.ipam.miloapis.com "new" is invalid: spec.ipFamily: Required value: spec.poolSelector matches IPPool "b", which has IPv4 addresses, and IPPool "a", which has IPv6 addresses: say which
+        - FieldValueRequired spec.ipFamily: Required value: spec.poolSelector matches IPPool "b", which has IPv4 addresses, and IPPool "a", which has IPv6 addresses: say which
+        from: nowhere
+    "#]],
+    );
+    check(
+        &pools,
+        json!({"prefixLength": 28, "ipFamily": "IPv4"}),
+        expect![[r#"
+        Bound 10.1.0.0/28
+        from: b
+    "#]],
+    );
+    check(
+        &pools,
+        json!({"prefixLength": 28, "ipFamily": "IPv6"}),
+        expect![[r#"
+        Bound 2001:d00::/28
+        from: a
+    "#]],
+    );
+    check(
+        &pools,
+        json!({"address": "10.1.0.99"}),
+        expect![[r#"
+        Bound 10.1.0.99/32
+        from: b
+    "#]],
+    );
+    // No IPv4 block has this length.
+    check(
+        &pools,
+        json!({"prefixLength": 64}),
+        expect![[r#"
+        Bound 2001:d00::/64
+        from: a
+    "#]],
+    );
+    check(
+        &pools[1..],
+        json!({"prefixLength": 28}),
+        expect![[r#"
+        Bound 10.1.0.0/28
+        from: b
+    "#]],
+    );
+}

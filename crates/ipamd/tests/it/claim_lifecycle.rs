@@ -7,11 +7,9 @@ use kube::{
     core::DynamicObject,
 };
 use serde_json::{Value, json};
-use testkit::{allocated_cidr, at, claim, pool, refusal};
+use testkit::{allocated_cidr, at, claim, refusal};
 
-use super::support::{
-    ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, condition, revision, text,
-};
+use super::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_refused, body, condition, revision, text};
 
 /// `alloc-` and the first 16 hex digits of SHA-256 of "default/a".
 const ALLOCATION_OF_A: &str = "alloc-9efb36117d50566e";
@@ -112,33 +110,6 @@ async fn retained_allocation_keeps_block_after_claim_delete() {
     assert_eq!(front.block(claim("c").pool("root").length(24)).await, "10.0.0.0/24", "the block is free again");
 }
 
-#[tokio::test]
-async fn reclaim_policy_is_mutable() {
-    let front = ServerFixture::with_pool().await;
-    front.claim(claim("kept").pool("root").length(24)).await;
-    let patch = json!({ "spec": { "reclaimPolicy": "Retain" } });
-    let patched = front.claims.patch("kept", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-    assert_eq!((at(&patched, "/spec/reclaimPolicy"), patched.metadata.generation), (&json!("Retain"), Some(2)));
-    front.delete_claim("kept").await;
-    assert_eq!(front.addresses("root").await.1, 256);
-}
-
-#[tokio::test]
-async fn claim_with_name_of_retained_allocation_is_rejected() {
-    let front = ServerFixture::with_pool().await;
-    front.claim(claim("kept").pool("root").length(24).retain()).await;
-    front.delete_claim("kept").await;
-    let retained = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
-    let second = front.refused_claim(claim("kept").pool("root").length(24)).await;
-    assert_refused(&second, 422, "Invalid", &[ALLOCATION_OF_KEPT, "10.0.0.0/24"]);
-    assert_causes(&second, &[("AllocationRetained", "metadata.name")]);
-    let still = front.allocations.get(ALLOCATION_OF_KEPT).await.unwrap();
-    assert_eq!(
-        (still.metadata.uid, &still.data["status"]["allocatedCIDR"]),
-        (retained.metadata.uid, &retained.data["status"]["allocatedCIDR"])
-    );
-}
-
 /// Replaces the finalizers of claim `a`.
 async fn set_finalizers(front: &ServerFixture, finalizers: Value) -> Result<DynamicObject, kube::Error> {
     let patch = json!({ "metadata": { "finalizers": finalizers } });
@@ -222,33 +193,6 @@ async fn generate_name_produces_valid_claim_names() {
     }
     assert_eq!(front.claims.list(&ListParams::default()).await.unwrap().items.len(), 2);
     assert_eq!(front.addresses("root").await.1, 32);
-}
-
-#[tokio::test]
-async fn spec_of_bound_claim_is_immutable() {
-    let front = ServerFixture::with_pool().await;
-    front.pool(pool("second").cidr("172.16.0.0/16")).await;
-    front.claim(claim("a").pool("root").address("10.0.7.0/24").family("IPv4")).await;
-    let before = front.everything().await;
-    for (field, value) in [
-        ("poolRef", json!({ "name": "second" })),
-        ("poolSelector", json!({ "matchLabels": { "a": "b" } })),
-        ("prefixLength", json!(25)),
-        ("address", json!("10.0.8.0/24")),
-        ("ipFamily", json!("IPv6")),
-    ] {
-        let status = refusal(
-            front.claims.patch("a", &PatchParams::default(), &Patch::Merge(json!({ "spec": { field: value } }))).await,
-        );
-        assert_refused(&status, 422, "Invalid", &[&format!("spec.{field} is immutable")]);
-        let path = format!("spec.{field}");
-        let causes = super::support::causes(&status);
-        assert!(
-            causes.iter().any(|(cause, field)| *cause == "FieldValueForbidden" && field.starts_with(&path)),
-            "{status:?}"
-        );
-    }
-    assert_eq!(front.everything().await, before);
 }
 
 #[tokio::test]

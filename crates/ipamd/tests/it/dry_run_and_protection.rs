@@ -3,11 +3,9 @@
 use http::Method;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use testkit::{at, claim, pool, refusal};
+use testkit::{claim, pool, refusal};
 
-use super::support::{
-    ALLOCATIONS, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, revision, text,
-};
+use super::support::{CLAIMS, POOLS, ServerFixture, assert_refused, body, failure, revision, text};
 
 const DRY: &str = "dryRun=All";
 
@@ -20,10 +18,6 @@ async fn in_use() -> ServerFixture {
     front.delete_claim("kept").await;
     front.pool(pool("child").parent("root").length(24)).await;
     front
-}
-
-async fn allocation_of(front: &ServerFixture, claim: &str) -> String {
-    at(&front.claims.get(claim).await.unwrap(), "/status/boundAllocationRef/name").as_str().unwrap().to_owned()
 }
 
 /// Asserts that a dry run has changed no object and not the store's revision.
@@ -136,64 +130,6 @@ async fn pool_in_use_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn pool_allocation_policy_change_applies_to_next_claim() {
-    let front = in_use().await;
-    let path = format!("{POOLS}/root");
-    let policy = json!({ "spec": { "allocation": { "minPrefixLength": 26, "maxPrefixLength": 28, "defaultPrefixLength": 27, "strategy": "BestFit" }, "visibility": "shared" } });
-    let changed = body(&front.patch(&path, "merge", &policy).await, 200);
-    assert_eq!((&changed["metadata"]["generation"], &changed["status"]["observedGeneration"]), (&json!(2), &json!(2)));
-    assert_refused(&front.refused_claim(claim("b").pool("root").length(24)).await, 422, "Invalid", &["26", "28"]);
-    assert!(front.block(claim("b").pool("root")).await.ends_with("/27"));
-    let bad = json!({ "spec": { "allocation": { "defaultPrefixLength": 30 } } });
-    assert_refused(
-        &failure(&front.patch(&path, "merge", &bad).await),
-        422,
-        "Invalid",
-        &["spec.allocation.defaultPrefixLength"],
-    );
-}
-
-#[tokio::test]
-async fn allocation_of_a_claim_cannot_be_deleted() {
-    let front = in_use().await;
-    let name = allocation_of(&front, "a").await;
-    let before = state(&front).await;
-    let status = failure(&front.send(Method::DELETE, &format!("{ALLOCATIONS}/{name}"), &[], "").await);
-    assert_refused(&status, 422, "Invalid", &["managed by its owning IPClaim; delete the claim instead"]);
-    assert_causes(&status, &[("FieldValueForbidden", "spec.claimRef")]);
-    assert_eq!(state(&front).await, before);
-}
-
-#[tokio::test]
-async fn clients_can_change_only_metadata_of_allocations() {
-    let front = in_use().await;
-    let path = format!("{ALLOCATIONS}/{}", allocation_of(&front, "a").await);
-    let before = state(&front).await;
-    let mut forged = body(&front.get(&path).await, 200);
-    assert_refused(
-        &failure(&front.http.send_json(Method::PUT, &path, &forged).await.unwrap()),
-        405,
-        "MethodNotAllowed",
-        &[],
-    );
-    forged["metadata"] = json!({ "name": "forged" });
-    assert_refused(&failure(&front.post(ALLOCATIONS, forged).await), 405, "MethodNotAllowed", &[]);
-    for spec in [json!({ "poolRef": { "name": "child" } }), json!({ "claimRef": null }), json!({ "ipFamily": "IPv6" })]
-    {
-        let status = failure(&front.patch(&path, "merge", &json!({ "spec": spec })).await);
-        assert!([405, 422].contains(&status.code), "{spec}: {status:?}");
-    }
-    assert_eq!(state(&front).await, before);
-    let marked = body(
-        &front
-            .patch(&path, "merge", &json!({ "metadata": { "labels": { "l": "1" }, "annotations": { "n": "2" } } }))
-            .await,
-        200,
-    );
-    assert_eq!((text(&marked, "/metadata/labels/l"), text(&marked, "/metadata/annotations/n")), ("1", "2"));
-}
-
-#[tokio::test]
 async fn status_in_main_resource_write_is_ignored() {
     let front = in_use().await;
     let mut lying: Value = pool("new").cidr("172.16.0.0/16").into();
@@ -212,30 +148,6 @@ async fn status_in_main_resource_write_is_ignored() {
         let answer = front.http.send_json(Method::PUT, &path, &replaced).await.unwrap();
         assert_eq!(body(&answer, 200), before);
     }
-}
-
-#[tokio::test]
-async fn status_writes_cannot_change_computed_fields() {
-    let front = in_use().await;
-    for (path, status) in [
-        (
-            format!("{POOLS}/root/status"),
-            json!({ "capacity": { "allocated": 0, "exact": null }, "phase": "Exhausted", "allocatedCIDR": "10.0.0.0/8" }),
-        ),
-        (
-            format!("{CLAIMS}/a/status"),
-            json!({ "allocatedCIDR": "10.0.9.0/24", "phase": "Releasing", "boundAllocationRef": null }),
-        ),
-    ] {
-        let before = body(&front.get(&path).await, 200)["status"].clone();
-        let answer = front.patch(&path, "merge", &json!({ "status": status })).await;
-        assert!(answer.status.as_u16() < 500, "{path}: {}", answer.text());
-        let after = body(&front.get(&path).await, 200)["status"].clone();
-        for field in ["capacity", "phase", "allocatedCIDR", "boundAllocationRef"] {
-            assert_eq!(after[field], before[field], "{field} at {path}");
-        }
-    }
-    assert_eq!(front.block(claim("b").pool("root").length(24)).await, "10.0.3.0/24");
 }
 
 #[tokio::test]

@@ -121,6 +121,17 @@ async fn oversized_request_header_is_431() {
 }
 
 #[tokio::test]
+async fn malformed_body_is_bad_request() {
+    let front = ServerFixture::open().await;
+    for body in ["", "{", "[]", "null", "7", "\"text\"", "{\"spec\":", "not json", "{} {}", "\u{0}"] {
+        let answer = front.send(Method::POST, POOLS, &[("content-type", "application/json")], body).await;
+        let status = failure(&answer);
+        assert!([400, 422].contains(&status.code), "{body:?}: {status:?}");
+    }
+    assert_eq!(front.everything().await, json!([[], [], []]));
+}
+
+#[tokio::test]
 async fn unsupported_content_type_is_415() {
     let front = ServerFixture::open().await;
     let body = serde_json::Value::from(pool("p").cidr("10.0.0.0/8")).to_string();

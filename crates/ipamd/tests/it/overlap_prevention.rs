@@ -138,30 +138,6 @@ async fn concurrent_child_pools_and_claims_do_not_overlap() {
     assert_eq!(front.addresses("root").await, (1 << 14, 1 << 14, 0));
 }
 
-#[tokio::test]
-async fn overlapping_root_pool_is_rejected() {
-    let front = ServerFixture::open().await;
-    front.pool(pool("first").cidr("10.8.0.0/13")).await;
-    front.pool(pool("six").cidr("2001:db8::/32")).await;
-    for (cidr, other, taken) in [
-        ("10.8.0.0/13", "first", "10.8.0.0/13"),
-        ("10.0.0.0/8", "first", "10.8.0.0/13"),
-        ("10.15.255.0/24", "first", "10.8.0.0/13"),
-        ("0.0.0.0/0", "first", "10.8.0.0/13"),
-        ("::/0", "six", "2001:db8::/32"),
-        ("2001:db8:1::/48", "six", "2001:db8::/32"),
-    ] {
-        let status = front.refused_pool(pool("second").cidr(cidr)).await;
-        assert_refused(&status, 422, "Invalid", &[other, cidr, taken]);
-        assert_causes(&status, &[("PoolOverlap", "spec.cidr")]);
-    }
-    for (name, beside) in [("below", "10.0.0.0/13"), ("above", "10.16.0.0/12"), ("v4-like", "a00::/8")] {
-        front.pool(pool(name).cidr(beside)).await;
-    }
-    front.delete_pool("first").await;
-    front.pool(pool("second").cidr("10.8.0.0/14")).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_overlapping_root_pools_have_one_winner() {
     const ROUNDS: usize = 60;

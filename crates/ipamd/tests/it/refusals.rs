@@ -1,11 +1,12 @@
-//! Messages of API errors: the holder of a requested block, possible bounds, and no conflict errors for creates.
+//! Errors that depend on the kinds: one request for each code, and what needs a server: holders, permissions and field
+//! validation. The rules themselves are tested in `crates/ipam/src/tests`.
 
 use http::Method;
 use kube::core::Status;
 use serde_json::{Value, json};
 use testkit::{Claim, claim, pool};
 
-use super::support::{API, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure};
+use super::support::{API, CLAIMS, POOLS, ServerFixture, assert_causes, assert_refused, body, failure, warnings};
 
 /// The allocation of the deleted claim `kept`.
 const KEPT: &str = "IPAllocation default/alloc-6d8685aa1a4a6211 (retained from IPClaim kept)";
@@ -24,6 +25,88 @@ async fn by_every_way(front: &ServerFixture, collection: &str, object: Value) ->
         apply("&force=true&dryRun=All").await,
     ];
     answers.iter().map(failure).collect()
+}
+
+#[tokio::test]
+async fn all_field_errors_are_returned_together() {
+    let front = ServerFixture::open().await;
+    let faulty = claim("a").family("IPv5").length(0).spec("reclaimPolicy", "Maybe").spec("address", "nowhere");
+    let status = front.refused_claim(faulty).await;
+    assert_refused(&status, 422, "Invalid", &["IPClaim.ipam.miloapis.com \"a\" is invalid: ["]);
+    assert_causes(
+        &status,
+        &[
+            ("FieldValueRequired", "spec"),
+            ("FieldValueNotSupported", "spec.ipFamily"),
+            ("FieldValueInvalid", "spec.prefixLength"),
+            ("FieldValueNotSupported", "spec.reclaimPolicy"),
+            ("FieldValueInvalid", "spec.address"),
+        ],
+    );
+    let details = status.details.unwrap();
+    assert_eq!(
+        (details.name.as_str(), details.group.as_str(), details.kind.as_str()),
+        ("a", "ipam.miloapis.com", "IPClaim")
+    );
+    assert_eq!(front.everything().await, json!([[], [], []]));
+}
+
+#[tokio::test]
+async fn unknown_pool_is_bad_request() {
+    let front = ServerFixture::with_pool().await;
+    let status = front.refused_claim(claim("a").pool("seven").length(24)).await;
+    assert_refused(&status, 400, "BadRequest", &["IPPool \"seven\" not found"]);
+    assert_causes(&status, &[("PoolNotFound", "spec.poolRef.name")]);
+    let status = front.refused_claim(claim("a").select("tier", "core").length(24)).await;
+    assert_refused(&status, 400, "BadRequest", &["no IPPool matches spec.poolSelector"]);
+    assert_causes(&status, &[("NoPoolMatch", "spec.poolSelector")]);
+}
+
+#[tokio::test]
+async fn claim_on_full_pool_is_507() {
+    let front = ServerFixture::open().await;
+    front.pool(pool("tiny").cidr("192.0.2.0/31")).await;
+    front.claim(claim("held").pool("tiny").length(32)).await;
+    let before = front.everything().await;
+    for status in by_every_way(&front, CLAIMS, claim("late").pool("tiny").length(31).into()).await {
+        assert_refused(&status, 507, "InsufficientStorage", &["exhausted", "tiny", "/31", "/32"]);
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let facts: Vec<_> =
+            causes.map(|cause| (cause.reason.as_str(), cause.field.as_str(), cause.message.as_str())).collect();
+        assert_eq!(
+            facts,
+            [
+                ("PoolExhausted", "spec.prefixLength", status.message.as_str()),
+                ("LargestFree", "", "32"),
+                ("Pool", "", "tiny")
+            ]
+        );
+    }
+    assert_eq!(front.everything().await, before, "a rejected claim changes nothing");
+    front.delete_claim("held").await;
+    assert_eq!(front.block(claim("late").pool("tiny").length(31)).await, "192.0.2.0/31", "the name is unused");
+}
+
+#[tokio::test]
+async fn unknown_and_duplicate_fields_warn_or_fail() {
+    let front = ServerFixture::with_pool().await;
+    let body = r#"{"metadata":{"name":"a"},"spec":{"poolRef":{"name":"root"},"prefixLength":24,"prefixLength":25,"colour":"red"}}"#;
+    let send =
+        async |path: String| front.send(Method::POST, &path, &[("content-type", "application/json")], body).await;
+    let strict = failure(&send(format!("{CLAIMS}?fieldValidation=Strict")).await);
+    assert_refused(
+        &strict,
+        400,
+        "BadRequest",
+        &["strict decoding error", r#"unknown field "spec.colour""#, r#"duplicate field "spec.prefixLength""#],
+    );
+    let bad = failure(&send(format!("{CLAIMS}?fieldValidation=Loud")).await);
+    assert_refused(&bad, 422, "Invalid", &["fieldValidation"]);
+    let warned = send(CLAIMS.to_owned()).await;
+    assert_eq!(warned.status, 201, "{}", warned.text());
+    let warnings = warnings(&warned);
+    assert!(warnings.contains(&r#"299 - "unknown field \"spec.colour\"""#), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("prefixLength")), "{warnings:?}");
 }
 
 #[tokio::test]
@@ -143,66 +226,4 @@ async fn holder_is_named_only_to_callers_who_may_get_it() {
     assert_refused(&ask("10.0.0.7").await, 422, "Invalid", &["held by IPClaim vault/secret"]);
     let both = "held by IPClaim vault/secret, held by an object of kind IPPool that you may not get";
     assert_refused(&remove().await, 409, "Conflict", &["2 active allocation(s)", both]);
-}
-
-#[tokio::test]
-async fn impossible_prefix_length_bounds_are_not_reported() {
-    let front = ServerFixture::open().await;
-    front.pool(pool("address").cidr("10.0.0.1/32")).await;
-    front.pool(pool("whole").cidr("10.1.0.0/24").bounds(24, 24)).await;
-    front.pool(pool("shut").cidr("10.2.0.0/26").bounds(20, 24)).await;
-    let child = |parent: &str| pool("a").parent(parent);
-    for (status, field, words) in [
-        (
-            front.refused_pool(child("address").length(32)).await,
-            "spec.prefixLength",
-            "nothing can be carved from IPPool \"address\" (10.0.0.1/32): it is a single address",
-        ),
-        (front.refused_pool(child("address").cidr("10.0.0.1/32")).await, "spec.cidr", "nothing can be carved"),
-        (
-            front.refused_pool(child("whole").length(25)).await,
-            "spec.prefixLength",
-            "maxPrefixLength is 24; raise that to 25 or more",
-        ),
-        (
-            front.refused_claim(claim("a").pool("shut").length(28)).await,
-            "spec.prefixLength",
-            "nothing can be claimed from IPPool \"shut\" (10.2.0.0/26)",
-        ),
-        (
-            front.refused_claim(claim("a").pool("shut").address("10.2.0.1")).await,
-            "spec.address",
-            "raise that to 26 or more",
-        ),
-    ] {
-        assert_refused(&status, 422, "Invalid", &[words, "name a"]);
-        assert_causes(&status, &[("FieldValueInvalid", field)]);
-        assert!(!status.message.contains(" to /"), "{}", status.message);
-    }
-    let status = front.refused_claim(claim("a").pool("shut")).await;
-    assert_refused(&status, 422, "Invalid", &["nothing can be claimed"]);
-    assert_causes(&status, &[("FieldValueRequired", "spec.prefixLength")]);
-}
-
-#[tokio::test]
-async fn equal_bounds_are_reported_as_one_length() {
-    let front = ServerFixture::open().await;
-    front.pool(pool("equal").cidr("10.0.0.0/16").bounds(28, 28)).await;
-    let status = front.refused_claim(claim("a").pool("equal").length(29)).await;
-    assert_refused(
-        &status,
-        422,
-        "Invalid",
-        &["prefixLength /29 is outside the bounds of IPPool \"equal\" (10.0.0.0/16): only /28"],
-    );
-    front.pool(pool("odd").cidr("10.1.0.0/24").default_length(20)).await;
-    let status = front.refused_claim(claim("a").pool("odd")).await;
-    let words = "prefixLength /20, the default of IPPool \"odd\" (10.1.0.0/24), is outside its bounds: /24 to /32; give one of these";
-    assert_refused(&status, 422, "Invalid", &[words]);
-    for (default, words) in
-        [(19, "at least minPrefixLength, which is 20"), (25, "at most maxPrefixLength, which is 24")]
-    {
-        let status = front.refused_pool(pool("b").cidr("10.2.0.0/16").bounds(20, 24).default_length(default)).await;
-        assert_refused(&status, 422, "Invalid", &["spec.allocation.defaultPrefixLength", words]);
-    }
 }

@@ -90,10 +90,6 @@ impl ServerFixture {
         allocated_cidr(&self.claim(claim).await).to_owned()
     }
 
-    pub async fn refused_pool(&self, pool: Pool) -> Status {
-        refusal(self.pools.create(&PostParams::default(), &pool.into()).await)
-    }
-
     pub async fn refused_claim(&self, claim: Claim) -> Status {
         refusal(self.claims.create(&PostParams::default(), &claim.into()).await)
     }

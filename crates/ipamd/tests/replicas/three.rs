@@ -18,14 +18,8 @@ mod support;
 
 #[path = "../it/claim_lifecycle.rs"]
 mod claim_lifecycle;
-#[path = "../it/claim_validation.rs"]
-mod claim_validation;
 #[path = "../it/dry_run_and_protection.rs"]
 mod dry_run_and_protection;
-#[path = "../it/exhaustion.rs"]
-mod exhaustion;
-#[path = "../it/host_addresses.rs"]
-mod host_addresses;
 #[path = "../it/overlap_prevention.rs"]
 mod overlap_prevention;
 #[path = "../it/pool_capacity.rs"]
@@ -34,10 +28,6 @@ mod pool_capacity;
 mod pool_events;
 #[path = "../it/pool_hierarchy.rs"]
 mod pool_hierarchy;
-#[path = "../it/pool_selector.rs"]
-mod pool_selector;
-#[path = "../it/refusals.rs"]
-mod refusals;
 
 #[path = "../it/history.rs"]
 mod history;

@@ -16,7 +16,7 @@ use store_sqlite::SqliteStore;
 use crate::{again, create, open};
 
 const CHILD: &str = "STORE_SQLITE_CRASH";
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 40;
 
 /// The number of object names.
 const NAMES: u64 = 24;
@@ -47,10 +47,10 @@ fn run_and_kill(path: &Path, random: &mut SmallRng) -> Revision {
         again("crash::acknowledged_commits_survive_sigkill", CHILD, path).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = Revision(0);
-    for _ in 0..random.random_range(0..6) {
+    for _ in 0..random.random_range(0..30) {
         acknowledged = next_acknowledged(&mut lines).expect("the child lives until it is killed");
     }
-    for _ in 0..random.random_range(0..200_000) {
+    for _ in 0..random.random_range(0..1_000_000) {
         std::hint::spin_loop();
     }
     kill(&mut child);

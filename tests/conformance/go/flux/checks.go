@@ -367,7 +367,7 @@ func (w *world) refusals(base *suite.World) []suite.Check {
 		return err
 	}, map[string]string{
 		// An apply reaches the kind before it turns out to be a create.
-		"an allocation, which only the service creates": "created by the service together with its IPClaim",
+		"an allocation, which only the server creates": "created by the service together with its IPClaim",
 	})
 }
 

@@ -200,7 +200,9 @@ async fn ends(log: &MemoryStore, head: u64) -> BTreeSet<u64> {
 
 /// True if the response says that the outcome is unknown.
 fn is_unknown(refusal: &StatusError) -> bool {
-    refusal.reason == StatusReason::Timeout || refusal.message.contains("not known")
+    refusal.reason == StatusReason::Timeout
+        || refusal.message.contains("outcome is unknown")
+        || refusal.message.contains("outcome of the write is unknown")
 }
 
 fn has(entry: &Entry, token: &str) -> bool {
