@@ -18,16 +18,26 @@ mod support;
 
 #[path = "../it/claim_lifecycle.rs"]
 mod claim_lifecycle;
+#[path = "../it/doubles.rs"]
+mod doubles;
 #[path = "../it/dry_run_and_protection.rs"]
 mod dry_run_and_protection;
+#[path = "../it/dry_run_of_sets.rs"]
+mod dry_run_of_sets;
 #[path = "../it/overlap_prevention.rs"]
 mod overlap_prevention;
+#[path = "../it/pinned.rs"]
+mod pinned;
 #[path = "../it/pool_capacity.rs"]
 mod pool_capacity;
 #[path = "../it/pool_events.rs"]
 mod pool_events;
 #[path = "../it/pool_hierarchy.rs"]
 mod pool_hierarchy;
+#[path = "../it/restored.rs"]
+mod restored;
+#[path = "../it/terminating_pools.rs"]
+mod terminating_pools;
 
 #[path = "../it/history.rs"]
 mod history;
