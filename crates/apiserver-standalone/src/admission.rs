@@ -9,7 +9,7 @@ use apimachinery::{
     status_error::StatusError,
 };
 use apiserver::admission::Admission;
-use async_trait::async_trait;
+use futures::future::BoxFuture;
 use store::Store;
 
 use super::{namespace, owners::AddedOwners};
@@ -17,7 +17,6 @@ use super::{namespace, owners::AddedOwners};
 /// The rules of standalone mode.
 pub struct StandaloneAdmission;
 
-#[async_trait]
 impl<W: State> Admission<W> for StandaloneAdmission {
     fn namespace_to_check(&self, key: &ObjectKey) -> Option<ObjectKey> {
         (!key.namespace.is_empty()).then(|| namespace::key(&key.scope, &key.namespace))
@@ -32,17 +31,15 @@ impl<W: State> Admission<W> for StandaloneAdmission {
         namespace::validate_lifecycle(resource, key, namespace)
     }
 
-    async fn warnings(
+    fn warnings<'a>(
         &self,
-        store: &dyn Store,
-        registry: &Registry<W>,
+        store: &'a dyn Store,
+        registry: &'a Registry<W>,
         key: &ObjectKey,
         old: Option<&Object>,
         new: &Object,
-    ) -> Vec<String> {
-        match AddedOwners::of(key, old, new) {
-            Some(added) => added.warnings(store, registry).await,
-            None => Vec::new(),
-        }
+    ) -> Option<BoxFuture<'a, Vec<String>>> {
+        let added = AddedOwners::of(key, old, new)?;
+        Some(Box::pin(async move { added.warnings(store, registry).await }))
     }
 }

@@ -383,8 +383,11 @@ impl<W: State> CommandPreparer<W> {
         match (planned, namespace_to_check) {
             (Ok(plan), _) => {
                 let (old, new) = (plan.base_object().map(Arc::as_ref), plan.new_object());
-                let warnings = match new {
-                    Some(new) => self.admission.warnings(&*self.store, &self.registry, &plan.key, old, new).await,
+                let admission = &self.admission;
+                let warnings =
+                    new.and_then(|new| admission.warnings(&*self.store, &self.registry, &plan.key, old, new));
+                let warnings = match warnings {
+                    Some(warnings) => warnings.await,
                     None => Vec::new(),
                 };
                 Ok(Submission { work: Work::Plan(Box::new(plan)), bytes, ticket, warnings })
