@@ -12,7 +12,7 @@ use apimachinery::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::resources::{NAME, namespaced, text};
+use super::resources::{NAME, check, namespaced, text};
 use crate::limits::{CONFIG_MAP_BYTES_MAX, CONFIG_MAP_ENTRIES_MAX, CONFIG_MAP_KEY_BYTES_MAX};
 
 /// The plural resource.
@@ -43,7 +43,8 @@ impl<W> Kind<W> for ConfigMaps {
         object: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        check_valid(key, object, Vec::new())
+        check(&self.resource, key, &validate(&object))?;
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -54,21 +55,10 @@ impl<W> Kind<W> for ConfigMaps {
         _: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        let errors = validate_immutable(old, &new);
-        check_valid(key, new, errors)
-    }
-}
-
-fn check_valid<W>(
-    key: &ObjectKey,
-    object: Object,
-    mut errors: Vec<FieldError>,
-) -> Result<PreparedObject<W>, StatusError> {
-    errors.extend(validate(&object));
-    if errors.is_empty() {
-        Ok(PreparedObject::without_decision(object))
-    } else {
-        Err(StatusError::invalid("", "ConfigMap", &key.name, &errors))
+        let mut errors = validate_immutable(old, &new);
+        errors.extend(validate(&new));
+        check(&self.resource, key, &errors)?;
+        Ok(PreparedObject::without_decision(new))
     }
 }
 

@@ -12,7 +12,7 @@ use apimachinery::{
 };
 use serde_json::{Value, json};
 
-use super::resources::{NAME, namespaced, text};
+use super::resources::{NAME, check, namespaced, text};
 
 /// The API group.
 pub const GROUP: &str = "coordination.k8s.io";
@@ -46,7 +46,8 @@ impl<W> Kind<W> for Leases {
         object: Object,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        check_valid(key, object)
+        check(&self.resource, key, &validate(&object))?;
+        Ok(PreparedObject::without_decision(object))
     }
 
     fn prepare_update(
@@ -57,16 +58,8 @@ impl<W> Kind<W> for Leases {
         _: Option<Subresource>,
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
-        check_valid(key, new)
-    }
-}
-
-fn check_valid<W>(key: &ObjectKey, object: Object) -> Result<PreparedObject<W>, StatusError> {
-    let errors = validate(&object);
-    if errors.is_empty() {
-        Ok(PreparedObject::without_decision(object))
-    } else {
-        Err(StatusError::invalid(GROUP, "Lease", &key.name, &errors))
+        check(&self.resource, key, &validate(&new))?;
+        Ok(PreparedObject::without_decision(new))
     }
 }
 

@@ -12,7 +12,6 @@ mod schema;
 
 use apimachinery::{
     command::ObjectKey,
-    field::FieldError,
     kind::Kind,
     object::Object,
     rbac::GROUP,
@@ -71,11 +70,6 @@ fn resource(
 ) -> Resource {
     let names = NamePolicy::PathSegment;
     Resource { group: GROUP, namespaced, names, ..resources::namespaced(kind, plural, singular, columns, schema) }
-}
-
-/// An API error with all field errors, if there are any.
-fn check(resource: &Resource, key: &ObjectKey, errors: &[FieldError]) -> Result<(), StatusError> {
-    if errors.is_empty() { Ok(()) } else { Err(StatusError::invalid(resource.group, resource.kind, &key.name, errors)) }
 }
 
 /// 403 for a caller who grants permissions that they do not have.

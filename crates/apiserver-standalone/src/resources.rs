@@ -1,6 +1,11 @@
-//! The parts that the descriptions of several kinds share.
+//! The parts that several kinds share.
 
-use apimachinery::resource::{Cell, Column, NamePolicy, Resource, Verb};
+use apimachinery::{
+    command::ObjectKey,
+    field::FieldError,
+    resource::{Cell, Column, NamePolicy, Resource, Verb},
+    status_error::StatusError,
+};
 use serde_json::Value;
 
 /// The column of the name.
@@ -43,4 +48,9 @@ pub fn namespaced(
         names: NamePolicy::Subdomain,
         schema,
     }
+}
+
+/// An API error with all field errors, if there are any.
+pub fn check(resource: &Resource, key: &ObjectKey, errors: &[FieldError]) -> Result<(), StatusError> {
+    if errors.is_empty() { Ok(()) } else { Err(StatusError::invalid(resource.group, resource.kind, &key.name, errors)) }
 }

@@ -2,7 +2,6 @@
 
 use apimachinery::{
     command::ObjectKey,
-    field::FieldError,
     kind::{Kind, PreparedObject, RequestContext},
     object::Object,
     resource::{Resource, Subresource},
@@ -10,7 +9,7 @@ use apimachinery::{
     view::View,
 };
 
-use super::super::resources::namespaced;
+use super::super::resources::{check as check_errors, namespaced};
 use super::{
     GROUP, PLURAL, VIEW,
     check::{self, EventCase},
@@ -52,19 +51,6 @@ impl Events {
         };
         Self { resource, view: Some(&VIEW) }
     }
-
-    fn check_valid<W>(
-        &self,
-        key: &ObjectKey,
-        event: Object,
-        errors: &[FieldError],
-    ) -> Result<PreparedObject<W>, StatusError> {
-        if errors.is_empty() {
-            Ok(PreparedObject::without_decision(event))
-        } else {
-            Err(StatusError::invalid(self.resource.group, self.resource.kind, &key.name, errors))
-        }
-    }
 }
 
 impl<W> Kind<W> for Events {
@@ -87,7 +73,8 @@ impl<W> Kind<W> for Events {
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
         let errors = check::create(&EventCase { event: &event, view: self.view });
-        self.check_valid(key, event, &errors)
+        check_errors(&self.resource, key, &errors)?;
+        Ok(PreparedObject::without_decision(event))
     }
 
     fn prepare_update(
@@ -99,7 +86,8 @@ impl<W> Kind<W> for Events {
         _: &RequestContext<'_>,
     ) -> Result<PreparedObject<W>, StatusError> {
         let errors = check::update(old, &EventCase { event: &new, view: self.view });
-        self.check_valid(key, new, &errors)
+        check_errors(&self.resource, key, &errors)?;
+        Ok(PreparedObject::without_decision(new))
     }
 }
 

@@ -13,8 +13,8 @@ use apimachinery::{
 use serde_json::{Map, Value};
 
 use super::{
-    super::resources::{NAME, text},
-    CLUSTER_ROLES, ROLES, check, escalation_error, only_gc_fields_changed,
+    super::resources::{NAME, check, text},
+    CLUSTER_ROLES, ROLES, escalation_error, only_gc_fields_changed,
 };
 
 const ROLE_REF: &str = "roleRef";

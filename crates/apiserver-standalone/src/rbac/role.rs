@@ -12,7 +12,10 @@ use apimachinery::{
 };
 use serde_json::Value;
 
-use super::{super::resources::text, check, escalation_error, only_gc_fields_changed};
+use super::{
+    super::resources::{check, text},
+    escalation_error, only_gc_fields_changed,
+};
 
 pub(super) const CREATED_AT: Column =
     Column { column_type: "date", ..text("Created At", Cell::Pointer("/metadata/creationTimestamp")) };
