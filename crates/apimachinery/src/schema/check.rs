@@ -41,8 +41,7 @@ enum Node {
     Map { of: Box<Node>, max: usize },
     List { of: Box<Node>, unique: Unique, max: usize },
     String { enum_values: Vec<String> },
-    Time,
-    MicroTime,
+    Time(TimeFormat),
     Integer { min: i64, max: i64, format: &'static str },
     Number,
     Boolean,
@@ -170,9 +169,11 @@ impl Node {
                 Self::List { of, unique: Unique::compile(schema), max: limit(schema, "maxItems") }
             }
             Some("string") if schema.get("pattern").is_some_and(|pattern| pattern == MICRO_TIME_PATTERN) => {
-                Self::MicroTime
+                Self::Time(TimeFormat::Micro)
             }
-            Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => Self::Time,
+            Some("string") if schema.get("format").is_some_and(|format| format == "date-time") => {
+                Self::Time(TimeFormat::Any)
+            }
             Some("string") => {
                 let enum_values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
                 Self::String { enum_values: enum_values.filter_map(Value::as_str).map(str::to_owned).collect() }
@@ -200,8 +201,7 @@ impl Node {
             (Self::Map { of, .. }, Value::Object(found)) => found.values().all(|value| of.can_represent(value)),
             (Self::List { of, .. }, Value::Array(items)) => items.iter().all(|item| of.can_represent(item)),
             (Self::String { enum_values }, Value::String(text)) => enum_values.is_empty() || enum_values.contains(text),
-            (Self::Time, Value::String(text)) => text.parse::<Time>().is_ok(),
-            (Self::MicroTime, Value::String(text)) => is_micro_time(text),
+            (Self::Time(format), Value::String(text)) => format.accepts(text),
             (Self::Integer { .. }, Value::Number(number)) => number.is_i64(),
             (Self::Number, Value::Number(_)) | (Self::Boolean, Value::Bool(_)) => true,
             _ => false,
@@ -260,24 +260,14 @@ impl Node {
             },
             (Self::Object { .. } | Self::Map { .. }, _) => "object",
             (Self::List { .. }, _) => "array",
-            (Self::Time, Value::String(text)) => {
-                if text.parse::<Time>().is_ok() {
+            (Self::Time(format), Value::String(text)) => {
+                if format.accepts(text) {
                     return true;
                 }
-                let detail = "must be a time as in RFC 3339: 2006-01-02T15:04:05Z";
-                result.add_error(|| FieldError::invalid(path(at), text.as_str(), detail));
+                result.add_error(|| FieldError::invalid(path(at), text.as_str(), format.expected()));
                 return false;
             }
-            (Self::MicroTime, Value::String(text)) => {
-                if is_micro_time(text) {
-                    return true;
-                }
-                let detail =
-                    "must be a time as in RFC 3339 with six digits after the second: 2006-01-02T15:04:05.000000Z";
-                result.add_error(|| FieldError::invalid(path(at), text.as_str(), detail));
-                return false;
-            }
-            (Self::String { .. } | Self::Time | Self::MicroTime, _) => "string",
+            (Self::String { .. } | Self::Time(_), _) => "string",
             (Self::Integer { .. }, _) => "integer",
             (Self::Number, _) => "number",
             (Self::Boolean, _) => "boolean",
@@ -299,11 +289,31 @@ pub fn micro_time(description: &str) -> Value {
     json!({"type": "string", "format": "date-time", "pattern": MICRO_TIME_PATTERN, "description": description})
 }
 
-/// True for a time with exactly six digits after the second, as Go clients require (`metav1.RFC3339Micro`).
-fn is_micro_time(text: &str) -> bool {
-    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
-    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-    digits == 6 && text.parse::<Time>().is_ok()
+/// The formats of times in RFC 3339.
+#[derive(Clone, Copy, Debug)]
+enum TimeFormat {
+    /// Any number of digits after the second, as in `meta/v1 Time`.
+    Any,
+    /// Exactly six digits after the second, as Go clients require of a `meta/v1 MicroTime` (`metav1.RFC3339Micro`).
+    Micro,
+}
+
+impl TimeFormat {
+    fn accepts(self, text: &str) -> bool {
+        let fraction = || text.split_once('.').map_or("", |(_, rest)| rest);
+        let digits = || fraction().bytes().take_while(u8::is_ascii_digit).count();
+        text.parse::<Time>().is_ok() && (matches!(self, Self::Any) || digits() == 6)
+    }
+
+    /// The detail of the error for a text in another format.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Any => "must be a time as in RFC 3339: 2006-01-02T15:04:05Z",
+            Self::Micro => {
+                "must be a time as in RFC 3339 with six digits after the second: 2006-01-02T15:04:05.000000Z"
+            }
+        }
+    }
 }
 
 /// Range in which all integers are exact as doubles.
