@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Fault;
 use crate::tree::Tree;
 
-/// Modules that may import each other: the crate, the modules in alphabetical order, and why.
-const EXCEPTIONS: [(&str, &[&str], &str); 0] = [];
-
 /// The imports of a crate: each module with those that it imports, and the file of each import.
 type Imports = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -28,14 +25,13 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
 fn check_crate(folder: &str, files: &[(&str, &str)]) -> Vec<Fault> {
     let imports = imports(files);
     let cycles = cycles(&imports);
-    let is_excepted = |cycle: &[&str]| EXCEPTIONS.iter().any(|(of, modules, _)| *of == folder && *modules == cycle);
     let fault = |cycle: Vec<&str>| {
         let edges = cycle.iter().flat_map(|from| imports[*from].iter().map(move |edge| (from, edge)));
         let edges = edges.filter(|(_, (to, _))| cycle.contains(&to.as_str()));
         let edges: Vec<_> = edges.map(|(from, (to, file))| format!("{from} -> {to} ({file})")).collect();
         Fault::new(&format!("{folder}/src"), 0, format!("modules import each other: {}", edges.join(", ")))
     };
-    cycles.into_iter().filter(|cycle| !is_excepted(cycle)).map(fault).collect()
+    cycles.into_iter().map(fault).collect()
 }
 
 fn imports(files: &[(&str, &str)]) -> Imports {
@@ -66,7 +62,7 @@ fn is_root(path: &str) -> bool {
 }
 
 fn is_test(path: &str) -> bool {
-    segments(path).iter().any(|segment| matches!(*segment, "tests" | "test_support"))
+    segments(path).contains(&"tests")
 }
 
 /// The text without comments and without the tests at its end.
