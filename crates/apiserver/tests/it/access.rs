@@ -402,9 +402,7 @@ async fn default_roles_are_created_at_start_and_changes_kept() {
     assert_eq!(names(&first, "clusterrolebindings").await, ["cluster-admin"]);
     first.patch(&format!("{RBAC}/clusterroles/edit"), &json!({ "rules": [] })).await;
     first.delete(&format!("{RBAC}/clusterroles/view")).await;
-    first.stop.cancel();
-    first.listening.abort();
-    drop(first);
+    first.kill();
     let second = TestServer::starting(Setup::standalone(), store).await.restored().await;
     assert_eq!(names(&second, "clusterroles").await, expected, "a deleted default role is created again");
     let edit = second.get(&format!("{RBAC}/clusterroles/edit")).await.json();

@@ -480,9 +480,7 @@ async fn restart_repeats_no_events() {
     server.create(BOOKS, &book("x", "small")).await;
     let full = told(&mut events).await;
     assert_eq!((full.1.as_str(), full.2), ("ShelfFull", 1));
-    server.stop.cancel();
-    server.listening.abort();
-    drop(server);
+    server.kill();
 
     let again = TestServer::starting(Setup::standalone(), store).await.restored().await;
     let mut events = again.watch(&format!("{DEFAULT}?watch=true")).await;
@@ -493,7 +491,7 @@ async fn restart_repeats_no_events() {
 }
 
 #[tokio::test]
-async fn restart_remembers_what_was_told() {
+async fn restart_continues_from_the_last_written_event() {
     let store = FaultInjectingStore::new();
     let server = TestServer::starting(Setup::standalone(), store.clone()).await.restored().await;
     server.make_namespace("attic").await;
@@ -501,21 +499,17 @@ async fn restart_remembers_what_was_told() {
     let mut events = server.watch(&format!("{DEFAULT}?watch=true")).await;
     server.create(BOOKS, &book("x", "small")).await;
     let full = told(&mut events).await;
-    server.stop.cancel();
-    server.listening.abort();
-    drop(server);
+    server.kill();
     // The aggregated mode writes no events.
     let silent = TestServer::starting(Setup::default(), store.clone()).await.restored().await;
     silent.delete(&format!("{BOOKS}/x")).await;
-    silent.stop.cancel();
-    silent.listening.abort();
-    drop(silent);
+    silent.kill();
 
     let again = TestServer::starting(Setup::standalone(), store).await.restored().await;
     let mut events = again.watch(&format!("{DEFAULT}?watch=true")).await;
     assert_eq!(told(&mut events).await, full);
     again.patch(&format!("{API}/shelves/small"), &json!({"metadata": {"labels": {"a": "b"}}})).await;
-    assert_eq!(told(&mut events).await.1, "ShelfOpen", "the last that was told is that it is full");
+    assert_eq!(told(&mut events).await.1, "ShelfOpen", "the last event written reports that it is full");
 }
 
 #[tokio::test]

@@ -106,9 +106,7 @@ async fn start_creates_namespaces_of_existing_objects() {
     for (index, place) in places.into_iter().enumerate() {
         before.create(&format!("{API}/namespaces/{place}/books"), &book(&format!("b{index}"), "a")).await;
     }
-    before.stop.cancel();
-    before.listening.abort();
-    drop(before);
+    before.kill();
     let server = TestServer::starting(Setup::standalone(), store).await.restored().await;
     assert_eq!(names(&server, NAMESPACES).await, ["default", "kube-system", "other", "team", "team-a", "team0"]);
 }
@@ -180,8 +178,8 @@ async fn namespace_that_has_hung_for_long_says_at_once_that_a_finalizer_is_gone(
     }
     let change = json!({ "metadata": { "finalizers": ["example.com/b"] } });
     server.patch(&format!("{BOOKS}/held"), &change).await;
-    let told = async { while remaining().await.contains("example.com/a") {} };
-    timeout(limits::BACKGROUND_RETRY_MAX / 2, told).await.expect("what is left is told");
+    let updated = async { while remaining().await.contains("example.com/a") {} };
+    timeout(limits::BACKGROUND_RETRY_MAX / 2, updated).await.expect("the conditions are updated");
 }
 
 #[tokio::test]
@@ -194,9 +192,7 @@ async fn restart_continues_a_namespace_deletion() {
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
     server.create(BOOKS, &held).await;
     server.delete(&format!("{NAMESPACES}/attic")).await;
-    server.stop.cancel();
-    server.listening.abort();
-    drop(server);
+    server.kill();
 
     let again = TestServer::starting(Setup::standalone(), store).await.restored().await;
     let namespace = again.get(&format!("{NAMESPACES}/attic")).await.json();

@@ -152,6 +152,12 @@ impl TestServer {
         Self { server, store, address, stop, listening, client, tasks, ends }
     }
 
+    /// Ends the server without a graceful shutdown.
+    pub fn kill(self) {
+        self.stop.cancel();
+        self.listening.abort();
+    }
+
     /// Reads the state.
     pub async fn restored(self) -> Self {
         self.server.restore(SampleState::default(), &self.tasks).await.unwrap();

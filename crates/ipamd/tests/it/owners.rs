@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, claim};
 
-use crate::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, body, names, text};
+use crate::support::{ALLOCATIONS, CLAIMS, POOLS, ServerFixture, body, names, text, warnings};
 
 async fn delete(front: &ServerFixture, name: &str, policy: &str) -> Answer {
     let options = json!({ "propagationPolicy": policy });
@@ -89,10 +89,9 @@ async fn foreground_deletion_continues_after_restart() {
     assert_eq!(front.addresses("root").await.1, 0);
 }
 
-/// The warnings of a response.
-fn warnings(answer: &Answer) -> Vec<String> {
-    let values = answer.headers.get_all("warning").iter();
-    values.map(|value| value.to_str().unwrap().replace('\\', "")).collect()
+/// The warnings of a response, without the escapes of their quotes.
+fn unescaped_warnings(answer: &Answer) -> Vec<String> {
+    warnings(answer).into_iter().map(|warning| warning.replace('\\', "")).collect()
 }
 
 /// The body of a create of claim `name` with these owners.
@@ -111,7 +110,7 @@ const NO_UID: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The warnings of a dry run, without the one that says that it is a dry run.
 fn owner_warnings(dry: &Answer) -> Vec<String> {
-    warnings(dry).into_iter().filter(|warning| warning.contains("ownerReferences")).collect()
+    unescaped_warnings(dry).into_iter().filter(|warning| warning.contains("ownerReferences")).collect()
 }
 
 #[tokio::test]
@@ -121,7 +120,7 @@ async fn missing_owner_causes_a_warning() {
     let created = front.post(CLAIMS, claim_of("a", slice::from_ref(&missing))).await;
     assert_eq!(text(&body(&created, 201), "/status/phase"), "Bound");
     assert_eq!(
-        warnings(&created),
+        unescaped_warnings(&created),
         [format!(
             "299 - \"metadata.ownerReferences[0]: there is no IPClaim \"never-was\" with uid \"{NO_UID}\" in namespace \
              \"default\" (an owner must be in its dependent's namespace); the garbage collector deletes this object, \
@@ -143,7 +142,7 @@ async fn missing_owner_causes_a_warning() {
     }
     let uid = text(&here, "/metadata/uid");
     let both = front.post(CLAIMS, claim_of("b", &[reference("IPClaim", "first", uid), missing.clone()])).await;
-    let warned = warnings(&both);
+    let warned = unescaped_warnings(&both);
     assert!(
         warned.len() == 1
             && warned[0].contains("metadata.ownerReferences[1]: there is no IPClaim")
@@ -155,7 +154,7 @@ async fn missing_owner_causes_a_warning() {
         json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": NO_UID }),
     ] {
         let created = front.post(CLAIMS, claim_of("c", slice::from_ref(&known))).await;
-        assert_eq!((created.status.as_u16(), warnings(&created)), (201, Vec::new()), "{known}");
+        assert_eq!((created.status.as_u16(), unescaped_warnings(&created)), (201, Vec::new()), "{known}");
         front.delete_claim("c").await;
     }
 }
@@ -176,11 +175,11 @@ async fn only_writes_that_add_missing_owner_warn() {
     let one = format!("{CLAIMS}/a?dryRun=All");
 
     let patched = front.patch(&one, "merge", &owners).await;
-    assert_eq!((patched.status.as_u16(), warnings(&patched).len()), (200, 1), "a patch");
+    assert_eq!((patched.status.as_u16(), unescaped_warnings(&patched).len()), (200, 1), "a patch");
     let mut replaced = plain.clone();
     replaced["metadata"]["ownerReferences"] = owners["metadata"]["ownerReferences"].clone();
     let replaced = front.http.send_json(Method::PUT, &one, &replaced).await.unwrap();
-    assert_eq!((replaced.status.as_u16(), warnings(&replaced).len()), (200, 1), "a replacement");
+    assert_eq!((replaced.status.as_u16(), unescaped_warnings(&replaced).len()), (200, 1), "a replacement");
     let applied = json!({
         "apiVersion": "ipam.miloapis.com/v1alpha1", "kind": "IPClaim",
         "metadata": { "name": "b", "ownerReferences": [missing] },
@@ -193,9 +192,9 @@ async fn only_writes_that_add_missing_owner_warn() {
 
     let labels = json!({ "metadata": { "labels": { "x": "y" } } });
     let labelled = front.patch(&format!("{CLAIMS}/a"), "merge", &labels).await;
-    assert_eq!((labelled.status.as_u16(), warnings(&labelled)), (200, Vec::new()), "another change");
+    assert_eq!((labelled.status.as_u16(), unescaped_warnings(&labelled)), (200, Vec::new()), "another change");
     let removed = front.patch(&one, "merge", &json!({ "metadata": { "ownerReferences": null } })).await;
-    assert_eq!((removed.status.as_u16(), warnings(&removed)), (200, Vec::new()), "a removal");
+    assert_eq!((removed.status.as_u16(), unescaped_warnings(&removed)), (200, Vec::new()), "a removal");
 }
 
 #[tokio::test]
@@ -210,6 +209,6 @@ async fn namespaced_owner_of_cluster_scoped_pool_warns() {
     });
     let created = front.post(POOLS, pool).await;
     assert_eq!(created.status, 201, "{}", created.text());
-    let warned = warnings(&created);
+    let warned = unescaped_warnings(&created);
     assert!(warned.len() == 1 && warned[0].contains("is namespaced, and this object is cluster-scoped"), "{warned:?}");
 }
