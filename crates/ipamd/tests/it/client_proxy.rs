@@ -24,7 +24,7 @@ use crate::support::{BINARY, ServerFixture};
 /// A host name that only the proxy resolves.
 const HOST: &str = "ipam.invalid:6443";
 
-/// A proxy that forwards every connection to one server, whatever host the client requests.
+/// A proxy that forwards every connection to one server and ignores the host that the client requests.
 struct Proxy {
     port: u16,
     asked: Asked,

@@ -1,4 +1,4 @@
-//! No two blocks of one pool and no two root pools overlap, whatever the number of concurrent clients.
+//! No two blocks of one pool and no two root pools overlap with any number of concurrent clients.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The errors with which a create may be rejected: those of kube-apiserver for creates, whatever the rules of the kind are.
+//! The errors with which a create may be rejected: those of kube-apiserver for creates of any kind.
 //!
 //! The rules of our kinds have no counterpart in a CRD, so the comparison alone does not check their errors. Clients depend on
 //! them: for a create, 409 means that the object exists, and 500 that the server failed.

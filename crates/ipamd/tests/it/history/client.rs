@@ -155,7 +155,7 @@ impl HistoryClient {
         let params = PostParams { dry_run: true, ..PostParams::default() };
         let wanted = wanted.into();
         let answered = tokio::time::timeout(ANSWER_DEADLINE, self.claims.create(&params, &wanted)).await;
-        // Whatever the response, a dry run must not have changed anything.
+        // A dry run must not change anything, with a success or an error.
         self.outcome(answered.ok());
         let record = Record { retain, claim: Expected::Gone, allocation: Expected::Gone, bound: None, may_come: false };
         self.records.insert(name, record);
